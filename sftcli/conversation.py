@@ -1,0 +1,45 @@
+"""The nouns between `parse` and `render`: what one record says, free of any layout."""
+
+from typing import Any, Literal
+
+import msgspec
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+class Message(msgspec.Struct):
+    """One turn.
+
+    `trained` is the record's own flag (`train`, `weight`, ...), None where it has none.
+    `tool_calls` and the fields after it are kept for templates that lay them out.
+    """
+
+    role: Role
+    content: str
+    trained: bool | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+    name: str | None = None
+    reasoning_content: str | None = None
+
+
+class Segment(msgspec.Struct):
+    """A stretch of a free layout (`segments`, `text`) and whether it is trained."""
+
+    text: str
+    trained: bool
+
+
+class Conversation(msgspec.Struct):
+    """One record, judged and normalised.
+
+    Exactly one of these says what is rendered: `segments` (the record brings its own layout),
+    else `messages` for a chat template, or `fields` for a prompt template. `fields` holds the
+    record's own values under the names that prompt templates use (`instruction`, `output`, ...);
+    it is empty for records that are conversations by nature.
+    """
+
+    messages: list[Message] = []
+    fields: dict[str, Any] = {}
+    segments: list[Segment] | None = None
+    tools: list[dict[str, Any]] | None = None

@@ -1,0 +1,201 @@
+"""Engines: texts -> token ids with the bytes that each token covers. Control tokens are off."""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from sftcli.errors import TokenizerError
+from sftcli.tokenizer import Tokenizer
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """N texts, T tokens. ids: int32[T]. ends: int64[N], one past each text's last token.
+
+    starts, stops: int64[T], each token's bytes in the UTF-8 of all texts laid end to end; both
+    never fall. Tokens that share a character (split emoji) may all claim the whole of it.
+    """
+
+    ids: npt.NDArray[np.int32]
+    ends: Ints
+    starts: Ints
+    stops: Ints
+
+
+class Engine(Protocol):
+    name: str
+
+    def encode(self, texts: Sequence[str], sizes: Ints, leading: npt.NDArray[np.bool_]) -> Encoded:
+        """Encode each text by itself, as ordinary text.
+
+        sizes: int64[N], the texts' UTF-8 bytes. leading: bool[N], true where nothing stands
+        before the text in its row (some tokenizers mark the very start).
+        """
+
+
+# Stands for "a control token was here" where a tokenizer treats the start of a text differently.
+_SENTINEL = "\U000f5f7c\U000f5f7d"
+
+
+class ReferenceEngine:
+    """The `tokenizers` library: handles every tokenizer, and knows offsets."""
+
+    name = "tokenizers"
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        import tokenizers
+
+        self._tokenizer = tokenizer.reference
+        self._start_matters = self._is_start_special(tokenizer)
+        if self._start_matters or tokenizer.trims_offsets:
+            self._tokenizer = tokenizers.Tokenizer.from_str(tokenizer.reference.to_str())
+            self._tokenizer.post_processor = tokenizers.processors.Sequence([])  # type: ignore[assignment]
+        if self._start_matters:
+            self._tokenizer.add_tokens([tokenizers.AddedToken(_SENTINEL, normalized=False)])
+        self._tokenizer.encode_special_tokens = True
+
+    def _is_start_special(self, tokenizer: Tokenizer) -> bool:
+        """Whether text after a control token is tokenized otherwise than text at the start."""
+        plain = [t.content for t in tokenizer.control_tokens.values() if not (t.lstrip or t.rstrip or t.single_word)]
+        if not plain:
+            return False
+        self._tokenizer.encode_special_tokens = False
+        alone = self._tokenizer.encode("a b", add_special_tokens=False).ids
+        after = self._tokenizer.encode(plain[0] + "a b", add_special_tokens=False).ids
+        return after[1:] != alone
+
+    def encode(self, texts: Sequence[str], sizes: Ints, leading: npt.NDArray[np.bool_]) -> Encoded:
+        skip = 0
+        if self._start_matters:
+            skip = len(_SENTINEL)
+            if any(_SENTINEL in text for text in texts):
+                raise TokenizerError(f"a text holds the reserved character pair {_SENTINEL!a}")
+            texts = [text if lead else _SENTINEL + text for text, lead in zip(texts, leading, strict=True)]
+        found = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        ids: list[npt.NDArray[np.int32]] = []
+        spans: list[Ints] = []
+        base = np.cumsum(sizes) - sizes
+        for text, encoding, lead, start in zip(texts, found, leading, base, strict=True):
+            row = np.array(encoding.ids, np.int32)
+            span = np.array(encoding.offsets, np.int64).reshape(-1, 2)
+            if skip and not lead:
+                row, span, text = row[1:], span[1:] - skip, text[skip:]
+            if not text.isascii():
+                span = _byte_places(text)[span]
+            ids.append(row)
+            spans.append(span + start)
+        ends = np.cumsum([len(row) for row in ids], dtype=np.int64)
+        flat = np.concatenate(spans) if spans else np.zeros((0, 2), np.int64)
+        return Encoded(
+            ids=np.concatenate(ids) if ids else np.zeros(0, np.int32),
+            ends=ends,
+            starts=flat[:, 0],
+            stops=np.maximum.accumulate(flat[:, 1]),
+        )
+
+    def one_shot(self, text: str) -> list[int]:
+        """The ids of a whole text in which control tokens are read as such."""
+        self._tokenizer.encode_special_tokens = False
+        try:
+            return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        finally:
+            self._tokenizer.encode_special_tokens = True
+
+
+class FastEngine:
+    """fastokens: the same ids many times faster; offsets follow from the byte length of each token.
+
+    Raises ValueError where fastokens does not support the tokenizer.
+    """
+
+    name = "fastokens"
+
+    def __init__(self, tokenizer: Tokenizer, reference: ReferenceEngine) -> None:
+        import fastokens
+
+        raw = tokenizer.saved_files()["tokenizer.json"]
+        self._tokenizer = fastokens.Tokenizer.from_json_str(raw.decode())
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._byte_lengths = tokenizer.byte_lengths
+        self._nfc = tokenizer.normalizes_nfc
+        self._reference = reference
+
+    def encode(self, texts: Sequence[str], sizes: Ints, leading: npt.NDArray[np.bool_]) -> Encoded:
+        raw_ids, raw_ends = self._tokenizer.encode_batch_flat(list(texts), split_special_tokens=True)
+        ids = np.frombuffer(raw_ids, np.int32)
+        ends = np.frombuffer(raw_ends, np.int64)[1:]
+        lengths = self._byte_lengths[ids]
+        stops = np.cumsum(lengths, dtype=np.int64)
+        text_stops = np.cumsum(sizes)
+        wrong = np.diff(stops[ends - 1], prepend=0) != sizes
+        if self._nfc:
+            wrong |= [not unicodedata.is_normalized("NFC", text) for text in texts]
+        if not wrong.any():
+            return Encoded(ids, ends, stops - lengths, stops)
+        return self._patched(texts, sizes, ids, ends, stops, text_stops, lengths, wrong)
+
+    def _patched(
+        self,
+        texts: Sequence[str],
+        sizes: Ints,
+        ids: npt.NDArray[np.int32],
+        ends: Ints,
+        stops: Ints,
+        text_stops: Ints,
+        lengths: npt.NDArray[np.int32],
+        wrong: npt.NDArray[np.bool_],
+    ) -> Encoded:
+        """Take the reference's offsets for the texts that were normalized on the way."""
+        counts = np.diff(ends, prepend=0)
+        # Each text's tokens are counted from its own first byte again, so that a wrong text does
+        # not move its neighbours.
+        drift = (text_stops - sizes) - (stops[ends - 1] - np.add.reduceat(lengths, ends - counts))
+        stops = stops + np.repeat(drift, counts)
+        starts = stops - lengths
+        for index in np.flatnonzero(wrong):
+            one = self._reference.encode([texts[index]], sizes[index : index + 1], np.zeros(1, np.bool_))
+            first, last = ends[index] - counts[index], ends[index]
+            if not np.array_equal(one.ids, ids[first:last]):
+                raise TokenizerError(f"the two engines differ on {texts[index][:80]!r}; use --encoder tokenizers")
+            base = text_stops[index] - sizes[index]
+            starts[first:last], stops[first:last] = one.starts + base, one.stops + base
+        return Encoded(ids, ends, starts, stops)
+
+
+def _byte_places(text: str) -> Ints:
+    """int64[len(text) + 1]: the UTF-8 byte at which each character starts."""
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    width = 1 + (codes > 0x7F).astype(np.int64) + (codes > 0x7FF) + (codes > 0xFFFF)
+    return np.concatenate((np.zeros(1, np.int64), np.cumsum(width)))
+
+
+def fast_engine_refusal(tokenizer: Tokenizer) -> str | None:
+    """Why this tokenizer needs the reference engine, or None where the fast one will do."""
+    if not tokenizer.is_byte_level:
+        return "not a byte-level BPE"
+    for token in tokenizer.layout.added_tokens:
+        normalized = token.normalized and tokenizer.layout.normalizer is not None
+        if not token.special and (token.lstrip or token.rstrip or token.single_word or normalized):
+            return f"added token {token.content!r} is matched by more than its text"
+    return None
+
+
+def first_difference(fast: Engine, reference: Engine, texts: Sequence[str]) -> str | None:
+    """The first text that the two engines encode differently, or None."""
+    sizes = np.array([len(text.encode()) for text in texts], np.int64)
+    leading = np.zeros(len(texts), np.bool_)
+    one, two = fast.encode(texts, sizes, leading), reference.encode(texts, sizes, leading)
+    if np.array_equal(one.ids, two.ids) and np.array_equal(one.ends, two.ends):
+        return None
+    for index, text in enumerate(texts):
+        a, b = (e.ids[e.ends[index - 1] if index else 0 : e.ends[index]] for e in (one, two))
+        if not np.array_equal(a, b):
+            return text
+    return None

@@ -1,0 +1,205 @@
+"""Conversation -> Rendered: the text of a row, as pieces that carry their origin and their mask.
+
+The mask is decided here, where the text is laid down, and never searched for afterwards.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from sftcli.conversation import Conversation, Message
+from sftcli.errors import RecordError
+from sftcli.templates import PromptTemplate, RoleTemplate, TurnLayout
+
+TrainOn = Literal["assistant", "last", "all"]
+TrainOnEos = Literal["turn", "last", "none", "all"]
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """A stretch of a row's text.
+
+    `content` is True for data, which never becomes a control token, and False for template text,
+    which may. `turn` counts the conversation's messages from 0; template text that belongs to no
+    message has turn -1 and role "".
+    """
+
+    text: str
+    content: bool
+    trained: bool
+    turn: int = -1
+    role: str = ""
+
+
+class Rendered(msgspec.Struct):
+    """One row before tokenizing. `notes` names what the user should know, each counted once."""
+
+    pieces: list[Piece]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return "".join(piece.text for piece in self.pieces)
+
+
+Renderer = Callable[[Conversation], Rendered]
+
+
+@dataclass(frozen=True)
+class MaskPolicy:
+    """Which turns are trained, and which turns' terminators (MaskPolicy() is contract M2).
+
+    `train_on`: every assistant turn, the last one only, or all text. `train_on_eos`: the
+    terminator of each trained turn, of the last trained turn only, of none, or of every turn
+    whoever speaks (`all`, which includes a template's closing token).
+    """
+
+    train_on: TrainOn = "assistant"
+    train_on_eos: TrainOnEos = "turn"
+
+
+def render_chat(
+    conversation: Conversation, template: RoleTemplate, policy: MaskPolicy, system: str | None
+) -> Rendered:
+    """Lay a conversation out with a role template.
+
+    `system` stands in where the record has no system message of its own.
+    """
+    messages = with_system(conversation.messages, template.default_system if system is None else system)
+    prefix = ""
+    if messages[0].role == "system" and template.system_in_user is not None:
+        prefix = _merged_system(messages, template)
+        messages = messages[1:]
+    trained = trained_turns(messages, policy)
+    last_trained = max((i for i, flag in enumerate(trained) if flag), default=-1)
+    everything = policy.train_on == "all"
+
+    pieces = [Piece(template.begin, False, everything)] if template.begin else []
+    notes: list[str] = []
+    for turn, (message, train) in enumerate(zip(messages, trained, strict=True)):
+        layout = template.layout(message, turn)
+        text, end_stripped = _content(message, layout, template.trim)
+        if end_stripped:
+            notes.append("terminator_in_content")
+        role = message.role
+        if layout.before:
+            pieces.append(Piece(layout.before, False, everything, turn, role))
+        if layout.lead:
+            pieces.append(Piece(layout.lead, False, train, turn, role))
+        if prefix and role == "user":
+            pieces.append(Piece(prefix, True, train, turn, "system"))
+            prefix = ""
+        if text:
+            pieces.append(Piece(text, True, train, turn, role))
+        if layout.end:
+            end = _end_trained(policy, train, turn == last_trained)
+            pieces.append(Piece(layout.end, False, end, turn, role))
+        if layout.after:
+            pieces.append(Piece(layout.after, False, everything, turn, role))
+    if template.close:
+        pieces.append(Piece(template.close, False, everything or policy.train_on_eos == "all"))
+    return Rendered(pieces, tuple(notes))
+
+
+def render_prompt(
+    conversation: Conversation, template: PromptTemplate, policy: MaskPolicy, system: str | None
+) -> Rendered:
+    """Lay a record's fields out with a prompt template: prompt, completion, one terminator."""
+    fields = template.fields_of(conversation, system)
+    everything = policy.train_on == "all"
+    pieces = [Piece(template.begin, False, everything)] if template.begin else []
+    for text, content in template.prompt_parts(fields):
+        pieces.append(Piece(text, content, everything, 0, "user"))
+    completion = [part for part in template.completion_parts(fields) if part[0]]
+    notes: tuple[str, ...] = ()
+    if completion and completion[-1][1] and completion[-1][0].endswith(template.end):
+        completion[-1] = (completion[-1][0].removesuffix(template.end), True)
+        notes = ("terminator_in_content",)
+    pieces.extend(Piece(text, content, True, 1, "assistant") for text, content in completion if text)
+    pieces.append(Piece(template.end, False, _end_trained(policy, True, True), 1, "assistant"))
+    return Rendered(pieces, notes)
+
+
+def render_segments(
+    conversation: Conversation, begin: str, end: str, policy: MaskPolicy
+) -> Rendered:
+    """Lay out a record that brings its own layout: one BOS, its segments, one EOS.
+
+    A BOS or EOS that the record spells itself at its very start or end is not doubled. The EOS is
+    trained where the segment before it is.
+    """
+    segments = conversation.segments or []
+    everything = policy.train_on == "all"
+    pieces = [Piece(begin, False, everything)] if begin else []
+    notes: list[str] = []
+    for index, segment in enumerate(segments):
+        text = segment.text
+        if index == 0 and begin:
+            text = text.removeprefix(begin)
+        if index == len(segments) - 1 and end and text.endswith(end):
+            text = text.removesuffix(end)
+            notes.append("terminator_in_content")
+        if text:
+            role = "assistant" if segment.trained else "user"
+            pieces.append(Piece(text, True, segment.trained or everything, index, role))
+    if segments and end:
+        last = segments[-1].trained
+        pieces.append(Piece(end, False, _end_trained(policy, last, last), len(segments) - 1, ""))
+    return Rendered(pieces, tuple(notes))
+
+
+def trained_turns(messages: list[Message], policy: MaskPolicy) -> list[bool]:
+    """Which messages are trained: the record's own flag where it has one, else the policy."""
+    last = max((i for i, message in enumerate(messages) if message.role == "assistant"), default=-1)
+
+    def by_policy(index: int, message: Message) -> bool:
+        if policy.train_on == "all":
+            return True
+        return message.role == "assistant" and (policy.train_on == "assistant" or index == last)
+
+    return [
+        by_policy(index, message) if message.trained is None else message.trained
+        for index, message in enumerate(messages)
+    ]
+
+
+def with_system(messages: list[Message], system: str | None) -> list[Message]:
+    """The messages with a system message at the head, where there is none and one is given."""
+    if not messages:
+        raise RecordError("empty_messages", "the conversation has no messages", path=("messages",))
+    if system is None or system == "" or messages[0].role == "system":
+        return messages
+    return [Message("system", system), *messages]
+
+
+def _end_trained(policy: MaskPolicy, turn_trained: bool, is_last_trained: bool) -> bool:
+    if policy.train_on_eos == "turn":
+        return turn_trained
+    if policy.train_on_eos == "last":
+        return is_last_trained
+    return policy.train_on_eos == "all"
+
+
+def _content(message: Message, layout: TurnLayout, trim: bool) -> tuple[str, bool]:
+    """A message's text as the template lays it out, and whether it spelled its own terminator.
+
+    An answer that already ends in the terminator's text does not get a second one.
+    """
+    text = message.content.strip() if trim else message.content
+    if message.role == "assistant" and layout.end and text.endswith(layout.end):
+        return text.removesuffix(layout.end), True
+    return text, False
+
+
+def _merged_system(messages: list[Message], template: RoleTemplate) -> str:
+    """The system text as it stands at the head of the first user turn."""
+    if len(messages) < 2 or messages[1].role != "user":
+        raise RecordError(
+            "unsupported_role",
+            f"template {template.name!r} has no system turn; it puts the system text before the first "
+            "user message, and here no user message follows it",
+            path=("messages", 0),
+        )
+    text = messages[0].content.strip() if template.trim else messages[0].content
+    return (template.system_in_user or "").replace("{system}", text)

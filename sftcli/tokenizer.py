@@ -1,0 +1,376 @@
+"""A tokenizer as data: its files, its special tokens, and what each token stands for in bytes."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import tokenizers
+
+from sftcli.errors import TokenizerError
+
+# What a folder may hold besides tokenizer.json; all of it travels to OUT/tokenizer.
+SIDE_FILES = (
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "chat_template.json",
+)
+SPECIAL_NAMES = ("bos", "eos", "pad", "unk", "sep", "cls", "mask")
+
+
+class _AddedToken(msgspec.Struct):
+    id: int
+    content: str
+    special: bool = False
+    lstrip: bool = False
+    rstrip: bool = False
+    single_word: bool = False
+    normalized: bool = False
+
+
+class _Part(msgspec.Struct):
+    """A normalizer, pre-tokenizer or decoder: its type and, for a sequence, what is inside."""
+
+    type: str
+    add_prefix_space: bool = False
+    trim_offsets: bool = False
+    processors: "list[_Part]" = []
+    pretokenizers: "list[_Part]" = []
+    decoders: "list[_Part]" = []
+    normalizers: "list[_Part]" = []
+
+    def flat(self) -> "list[_Part]":
+        inner = [*self.pretokenizers, *self.decoders, *self.normalizers, *self.processors]
+        return [self, *(leaf for part in inner for leaf in part.flat())]
+
+
+class _Model(msgspec.Struct):
+    type: str = "BPE"
+    vocab: dict[str, int] | list[tuple[str, float]] = {}
+
+
+class _TokenizerJson(msgspec.Struct):
+    model: _Model
+    added_tokens: list[_AddedToken] = []
+    normalizer: _Part | None = None
+    pre_tokenizer: _Part | None = None
+    decoder: _Part | None = None
+    post_processor: _Part | None = None
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """One tokenizer, loaded. `files` are its files by name; `specials` maps bos, eos, ... to text.
+
+    `added` are the (text, id) pairs that sftcli added to it, in order of their ids.
+    """
+
+    name: str
+    files: dict[str, bytes]
+    config: dict[str, Any]
+    specials: dict[str, str | None]
+    reference: tokenizers.Tokenizer
+    added: tuple[tuple[str, int], ...] = ()
+    promoted: tuple[str, ...] = field(default=(), repr=False)
+
+    @cached_property
+    def layout(self) -> _TokenizerJson:
+        raw = self.files["tokenizer.json"]
+        if self.added or self.promoted:
+            raw = self.reference.to_str().encode()
+        return msgspec.json.decode(raw, type=_TokenizerJson)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of tokenizer.json as it is saved with the output."""
+        return hashlib.sha256(self.saved_files()["tokenizer.json"]).hexdigest()
+
+    @cached_property
+    def control_tokens(self) -> dict[str, _AddedToken]:
+        """The tokens that only a template may write, by their text."""
+        return {token.content: token for token in self.layout.added_tokens if token.special}
+
+    @cached_property
+    def size(self) -> int:
+        """One more than the largest id: the rows that the model's embedding must have."""
+        vocab = self.layout.model.vocab
+        top = max(vocab.values(), default=-1) if isinstance(vocab, dict) else len(vocab) - 1
+        return max([top, *(token.id for token in self.layout.added_tokens)]) + 1
+
+    @property
+    def chat_template(self) -> str | None:
+        """The tokenizer's own Jinja chat template (the one named default, where there are several)."""
+        if "chat_template.jinja" in self.files:
+            return self.files["chat_template.jinja"].decode()
+        for name in ("chat_template.json", "tokenizer_config.json"):
+            template = _json_object(self.files.get(name), name).get("chat_template")
+            if isinstance(template, str):
+                return template
+            if isinstance(template, list):
+                named = {entry.get("name"): entry.get("template") for entry in template}
+                return named.get("default")
+        return None
+
+    @cached_property
+    def bos(self) -> str:
+        """The text of the control token that this tokenizer puts before every text, or ""."""
+        wants = self.config.get("add_bos_token")
+        if wants is False:
+            return ""
+        bare = self.reference.encode("a", add_special_tokens=False).ids
+        full = self.reference.encode("a", add_special_tokens=True).ids
+        lead = full[: len(full) - len(bare)] if full[-len(bare) :] == bare else full[:1]
+        if lead and lead != bare[:1]:
+            return self.reference.id_to_token(lead[0]) or ""
+        return (self.specials["bos"] or "") if wants else ""
+
+    @cached_property
+    def is_byte_level(self) -> bool:
+        """Whether every token is a fixed string of bytes, so that byte counts give offsets."""
+        layout = self.layout
+        before = layout.pre_tokenizer.flat() if layout.pre_tokenizer else []
+        return (
+            isinstance(layout.model.vocab, dict)
+            and layout.model.type == "BPE"
+            and any(part.type == "ByteLevel" for part in before)
+            and not any(part.add_prefix_space for part in before)
+            and (layout.normalizer is None or self.normalizes_nfc)
+            and set("".join(layout.model.vocab)) <= _BYTE_OF_CHAR.keys() | set(self._added_text)
+        )
+
+    @property
+    def trims_offsets(self) -> bool:
+        """Whether the offsets it reports leave out white space that the token holds."""
+        processor = self.layout.post_processor
+        return processor is not None and any(part.trim_offsets for part in processor.flat())
+
+    @property
+    def normalizes_nfc(self) -> bool:
+        normalizer = self.layout.normalizer
+        return normalizer is not None and {part.type for part in normalizer.flat()} <= {"NFC", "Sequence"}
+
+    @cached_property
+    def _added_text(self) -> str:
+        return "".join(token.content for token in self.layout.added_tokens)
+
+    @cached_property
+    def byte_lengths(self) -> npt.NDArray[np.int32]:
+        """int32[size]: the UTF-8 bytes that each id stands for (byte-level tokenizers only)."""
+        lengths = np.zeros(self.size, np.int32)
+        vocab = self.layout.model.vocab
+        assert isinstance(vocab, dict)
+        ids = np.fromiter(vocab.values(), np.int64, len(vocab))
+        lengths[ids] = np.fromiter(map(len, vocab), np.int32, len(vocab))
+        for token in self.layout.added_tokens:
+            lengths[token.id] = len(token.content.encode())
+        return lengths
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes that one id stands for in running text."""
+        text = self.reference.id_to_token(token_id)
+        if text is None:
+            return b""
+        if token_id in self._added_ids:
+            return text.encode()
+        if self.is_byte_level:
+            return bytes(_BYTE_OF_CHAR[char] for char in text)
+        if len(text) == 6 and text.startswith("<0x") and text.endswith(">"):
+            return bytes.fromhex(text[3:5])
+        return text.replace("\u2581", " ").encode()
+
+    @cached_property
+    def _added_ids(self) -> frozenset[int]:
+        return frozenset(token.id for token in self.layout.added_tokens)
+
+    def saved_files(self) -> dict[str, bytes]:
+        """The files to save with the output: the originals, or the extended tokenizer's."""
+        if not self.added and not self.promoted:
+            return self.files
+        config = dict(self.config)
+        for name in SPECIAL_NAMES:
+            if self.specials[name] is not None:
+                config[f"{name}_token"] = self.specials[name]
+        files = {name: raw for name, raw in self.files.items() if name != "special_tokens_map.json"}
+        files["tokenizer.json"] = self.reference.to_str(pretty=True).encode()
+        files["tokenizer_config.json"] = msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"
+        return files
+
+    def with_control_tokens(
+        self, tokens: Sequence[str], specials: Mapping[str, str] | None = None
+    ) -> "Tokenizer":
+        """A copy in which `tokens` are control tokens, added at the end where they are not known.
+
+        `specials` names some of them: {"pad": "<pad>"}.
+        """
+        named = dict(specials or {})
+        wanted = dict.fromkeys([*tokens, *named.values()])
+        for text in wanted:
+            if not text or text != text.strip():
+                raise TokenizerError(f"special token {text!r}: must have text, without white space around it")
+        missing = [text for text in wanted if text not in self.control_tokens]
+        reference = tokenizers.Tokenizer.from_str(self.reference.to_str()) if missing else self.reference
+        before = {text: reference.token_to_id(text) for text in missing}
+        reference.add_special_tokens([tokenizers.AddedToken(text, normalized=False) for text in missing])
+        added = tuple((text, reference.token_to_id(text)) for text in missing if before[text] is None)
+        return replace(
+            self,
+            reference=reference,
+            specials={**self.specials, **named},
+            added=self.added + added,
+            promoted=self.promoted + tuple(text for text in missing if before[text] is not None)
+            + tuple(f"{name}={text}" for name, text in named.items() if self.specials.get(name) != text),
+        )
+
+
+def load_tokenizer(source: str) -> Tokenizer:
+    """Load a tokenizer from `demo`, a folder, a tokenizer.json, or a hub name in the local cache.
+
+    Nothing is asked and no remote code is run. Raises TokenizerError with what was looked for.
+    """
+    files = _find_files(source)
+    try:
+        reference = tokenizers.Tokenizer.from_buffer(files["tokenizer.json"])
+    except Exception as problem:  # tokenizers raises bare Exception and ValueError
+        raise TokenizerError(f"{source}: tokenizer.json cannot be read: {problem}") from None
+    # A baked-in truncation or padding would shorten or lengthen rows behind our back.
+    reference.no_truncation()
+    reference.no_padding()
+    config = _json_object(files.get("tokenizer_config.json"), f"{source}: tokenizer_config.json")
+    specials_map = _json_object(files.get("special_tokens_map.json"), f"{source}: special_tokens_map.json")
+    specials = {
+        name: _token_text(config.get(f"{name}_token") or specials_map.get(f"{name}_token"))
+        for name in SPECIAL_NAMES
+    }
+    tokenizer = Tokenizer(source, files, config, specials, reference)
+    named = [text for text in specials.values() if text and text.strip() == text]
+    # As in transformers: what the config calls a special token is one.
+    if any(text not in tokenizer.control_tokens for text in named):
+        return tokenizer.with_control_tokens(named)
+    return tokenizer
+
+
+def _find_files(source: str) -> dict[str, bytes]:
+    path = Path(source)
+    if source == "demo" and not path.exists():
+        folder = resources.files("sftcli") / "data" / "demo"
+        return _read_files({entry.name: Path(str(entry)) for entry in folder.iterdir()})
+    if path.is_file():
+        names = {name: path.parent / name for name in SIDE_FILES}
+        return _read_files({"tokenizer.json": path, **names})
+    if path.is_dir():
+        return _from_folder(path)
+    if path.is_absolute() or source.startswith((".", "~")) or source.count("/") != 1:
+        if "/" in source or source.startswith((".", "~")):
+            raise TokenizerError(f"tokenizer {source!r}: no such file or folder")
+    return _from_hub(source)
+
+
+def _from_folder(folder: Path) -> dict[str, bytes]:
+    if (folder / "tokenizer.json").is_file():
+        return _read_files({name: folder / name for name in ("tokenizer.json", *SIDE_FILES)})
+    slow = [name for name in ("tokenizer.model", "vocab.json", "vocab.txt", "spiece.model") if (folder / name).is_file()]
+    if not slow:
+        there = ", ".join(sorted(entry.name for entry in folder.iterdir())[:8]) or "nothing"
+        raise TokenizerError(f"tokenizer {str(folder)!r}: no tokenizer.json in this folder (it has {there})")
+    return _converted(folder, slow)
+
+
+def _converted(folder: Path, slow: Sequence[str]) -> dict[str, bytes]:
+    """Let transformers make a tokenizer.json from an older kind of vocabulary file."""
+    from tempfile import TemporaryDirectory
+
+    from transformers import AutoTokenizer
+
+    try:
+        with TemporaryDirectory() as scratch:
+            AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True).save_pretrained(
+                scratch
+            )
+            return _from_folder_strict(Path(scratch))
+    except Exception as problem:  # whatever a converter trips over
+        raise TokenizerError(
+            f"tokenizer {str(folder)!r}: has {', '.join(slow)} but no tokenizer.json, and transformers "
+            f"could not convert it: {str(problem).splitlines()[0]}"
+        ) from None
+
+
+def _from_folder_strict(folder: Path) -> dict[str, bytes]:
+    return _read_files({name: folder / name for name in ("tokenizer.json", *SIDE_FILES)})
+
+
+def _from_hub(name: str) -> dict[str, bytes]:
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.constants import HF_HUB_CACHE, HF_HUB_OFFLINE
+
+    paths: dict[str, Path] = {}
+    try:
+        for file in ("tokenizer.json", *SIDE_FILES):
+            cached = try_to_load_from_cache(name, file)
+            if isinstance(cached, str):
+                paths[file] = Path(cached)
+            elif not HF_HUB_OFFLINE and ("tokenizer.json" not in paths or file == "tokenizer.json"):
+                paths[file] = Path(hf_hub_download(name, file))
+    except HFValidationError:
+        raise TokenizerError(f"tokenizer {name!r}: no such file or folder, and not a hub name") from None
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as problem:
+        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+        raise TokenizerError(f"tokenizer {name!r}: not a folder here, and the hub gave: {reason}") from None
+    if "tokenizer.json" not in paths:
+        raise TokenizerError(
+            f"tokenizer {name!r}: no such folder, and no tokenizer.json of it in the local cache "
+            f"({HF_HUB_CACHE}); HF_HUB_OFFLINE is set, so nothing was downloaded"
+        )
+    return _read_files(paths)
+
+
+def _read_files(paths: Mapping[str, Path]) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    for name, path in paths.items():
+        if name == "tokenizer.json" or path.is_file():
+            try:
+                files[name] = path.read_bytes()
+            except OSError as problem:
+                raise TokenizerError(f"{path}: cannot be read: {problem.strerror}") from None
+    return files
+
+
+def _json_object(raw: bytes | None, where: str) -> dict[str, Any]:
+    if raw is None:
+        return {}
+    try:
+        data = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        raise TokenizerError(f"{where}: {problem}") from None
+    return data if isinstance(data, dict) else {}
+
+
+def _token_text(value: Any) -> str | None:
+    """A special token in a config is its text, or an object that holds it."""
+    text = value.get("content") if isinstance(value, dict) else value
+    return text if isinstance(text, str) and text else None
+
+
+def _byte_of_char() -> dict[str, int]:
+    """GPT-2's alphabet for bytes: printable bytes stand for themselves, the rest from U+0100 on."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    rest = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(rest)}
+
+
+_BYTE_OF_CHAR = _byte_of_char()
+# Workers and threads of ours are counted; the library's warning about forks does not apply.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+
+
+def names_of(tokens: Iterable[str]) -> str:
+    """Tokens as a list for a message, in quotes."""
+    return ", ".join(repr(token) for token in tokens)

@@ -1,0 +1,102 @@
+"""YAML as people mean it: no surprises with `no`, repeated keys or aliases."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+
+from sftcli.errors import ConfigError, UsageError
+
+T = TypeVar("T")
+_BOOL = "tag:yaml.org,2002:bool"
+_MAX_BYTES = 1 << 20
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses repeated keys and aliases, and reads only true/false as booleans."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            event = self.peek_event()
+            raise yaml.constructor.ConstructorError(
+                None, None, "aliases (*name) are not read here; write the value out", event.start_mark
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is not text; put it in quotes", key_node.start_mark
+                )
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is there twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+# YAML 1.1 reads no, off, yes and on as booleans, and dates as dates; 1.2 reads them as text.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in rules if tag not in (_BOOL, "tag:yaml.org,2002:timestamp")]
+    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+
+
+def load_yaml(path: Path, error: type[UsageError] = ConfigError) -> dict[str, Any]:
+    """Read one YAML mapping. Raises `error` with file:line:column where it is malformed."""
+    try:
+        raw = path.read_bytes()
+    except OSError as problem:
+        raise error(f"{path}: cannot be read: {problem.strerror}") from None
+    if len(raw) > _MAX_BYTES:
+        raise error(f"{path}: {len(raw)} bytes; a config or template of over 1 MiB is not read")
+    try:
+        data = yaml.load(raw.decode(), Loader=_Loader)  # noqa: S506 (a SafeLoader)
+    except UnicodeDecodeError as problem:
+        raise error(f"{path}: not UTF-8 at byte {problem.start}") from None
+    except yaml.MarkedYAMLError as problem:
+        mark = problem.problem_mark
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        raise error(f"{place}: {problem.problem}") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as problem:
+        raise error(f"{path}: {problem}") from None
+    if not isinstance(data, dict):
+        raise error(f"{path}: expected `key: value` lines, found {type(data).__name__}")
+    return data
+
+
+def convert(data: Any, type_: type[T], where: str, error: type[UsageError] = ConfigError) -> T:
+    """Check plain data against a msgspec type, naming `where` in what goes wrong."""
+    try:
+        return msgspec.convert(data, type_)
+    except msgspec.ValidationError as problem:
+        raise error(f"{where}: {_readable(str(problem))}") from None
+
+
+def _readable(message: str) -> str:
+    # msgspec speaks of objects and paths such as `$.roles[...]`
+    return message.replace(" - at `$.", " - at `").replace("Object contains", "it contains")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint such as "; did you mean `max_length`?", or the whole list where nothing is near."""
+    choices = sorted(known)
+    close = difflib.get_close_matches(name, choices, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(choices)}"
+
+
+def check_keys(data: dict[str, Any], known: Iterable[str], where: str, error: type[UsageError]) -> None:
+    """Raise `error` for the first key that is not known, with the nearest one that is."""
+    names = list(known)
+    for key in data:
+        if key not in names:
+            raise error(f"{where}: unknown key {key!r}{nearest(key, names)}")

@@ -1,0 +1,102 @@
+"""Run one command as a whole process and say what it took: wall, CPU, peak memory of its tree."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+INTERVAL = 0.05  # seconds between two looks at memory
+MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+class CommandFailed(Exception):
+    """The command ended with another code than 0; the text is the end of what it printed."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+
+
+def run(argv: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path) -> Usage:
+    """Run `argv` to its end, its output going to `log`; raises CommandFailed."""
+    with log.open("wb") as output:
+        start = time.perf_counter()
+        # A session of its own names the whole tree, workers that outlive their parent included.
+        process = subprocess.Popen(
+            argv, cwd=cwd, env=env, stdout=output, stderr=output, start_new_session=True
+        )
+        sampler = Sampler(process.pid)
+        sampler.start()
+        try:
+            _, status, used = os.wait4(process.pid, 0)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+        finally:
+            sampler.stop()
+        seconds = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        tail = log.read_text(errors="replace").splitlines()[-20:]
+        raise CommandFailed("\n".join([f"exit code {process.returncode}", *tail]))
+    # ru_maxrss is the largest single process, seen by the kernel: sampling can only miss peaks.
+    peak = max(sampler.peak, used.ru_maxrss * MAXRSS_UNIT)
+    return Usage(seconds, used.ru_utime + used.ru_stime, peak)
+
+
+class Sampler(threading.Thread):
+    """Keeps the highest sum of memory over the processes of one session."""
+
+    def __init__(self, session: int) -> None:
+        super().__init__(daemon=True)
+        self.session = session
+        self.peak = 0
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        pause = 0.0
+        while not self._done.wait(pause):
+            before = time.perf_counter()
+            self.peak = max(self.peak, session_memory(self.session))
+            # Counting the pages of a large process takes a while: never spend over 5% of a core.
+            pause = max(INTERVAL, 20 * (time.perf_counter() - before))
+
+    def stop(self) -> None:
+        self._done.set()
+        self.join()
+
+
+def session_memory(session: int) -> int:
+    """Bytes held by a session's processes; pages that several of them share count once."""
+    return sum(process_memory(process) for process in processes_of(session))
+
+
+def processes_of(session: int) -> Iterator[Path]:
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            stat = (process / "stat").read_text()
+        except OSError:  # it has ended since
+            continue
+        # "pid (name) state parent group session ...", and a name may hold blanks and brackets
+        if int(stat.rpartition(")")[2].split()[3]) == session:
+            yield process
+
+
+def process_memory(process: Path) -> int:
+    """PSS, where a page shared by n processes counts one n-th; RSS on kernels without it."""
+    try:
+        for line in (process / "smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+        return int((process / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
