@@ -72,9 +72,12 @@ def compare(corpus: Path, tokenizer: Path, ours: Output, theirs: Output) -> Agre
     agreement = Agreement()
     unequal = [row for row in sorted(theirs.sampled) if ours.sampled[row] != theirs.sampled[row]]
     agreement.equal = len(theirs.sampled) - len(unequal)
+    if not unequal:
+        return agreement
     records = read_records(corpus, unequal)
+    judge = load_tokenizer(tokenizer)
     for row in unequal:
-        reason = explain(records[row], tokenizer)
+        reason = explain(records[row], judge)
         agreement.differing[reason] += 1
         if not agreement.first:
             where = first_difference(ours.sampled[row], theirs.sampled[row])
@@ -83,20 +86,22 @@ def compare(corpus: Path, tokenizer: Path, ours: Output, theirs: Output) -> Agre
 
 
 def read_records(corpus: Path, rows: Collection[int]) -> dict[int, dict[str, Any]]:
-    if not rows:
-        return {}
     with corpus.open("rb") as file:
         lines = (line for line in file if line.strip())
         return {row: json.loads(line) for row, line in enumerate(lines) if row in rows}
 
 
-def explain(record: dict[str, Any], folder: Path) -> str:
-    """Name what may make the baseline's row differ from a correct one, or `unexplained`."""
-    # Imported here: it takes seconds, and there is mostly nothing to explain.
-    from by_hand import to_messages
+def load_tokenizer(folder: Path) -> Any:
+    # Imported here: it takes seconds, and there is mostly no difference to explain.
     from transformers import AutoTokenizer
 
-    tokenizer: Any = AutoTokenizer.from_pretrained(str(folder))
+    return AutoTokenizer.from_pretrained(str(folder))
+
+
+def explain(record: dict[str, Any], tokenizer: Any) -> str:
+    """Name what may make the baseline's row differ from a correct one, or `unexplained`."""
+    from by_hand import to_messages
+
     messages = to_messages(record)
     control = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
     if any(text in message["content"] for message in messages for text in control):

@@ -1,84 +1,95 @@
 """Time `sftcli prepare` against the script that people write by hand, as whole processes.
 
-usage: python tests/bench/bench.py [--corpus FILE] [--tokenizer FOLDER] [--runs N] [--json FILE]
+The corpus is --corpus, $CORPUS, or built; the tokenizer --tokenizer, $TOKENIZER, or the Llama-3
+one of the shared folder ($SFTCLI_SHARED, or `shared` beside the checkout).
 """
 
 import argparse
 import json
 import os
-import platform
 import random
 import shutil
-import statistics
+import signal
 import sys
 import tempfile
 import textwrap
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
 from agree import Agreement, Output, compare, read_output
+from contenders import KEYS, Contender, contenders
 from corpus import CHECKOUT, built_corpus, shared_folder
-from measure import CommandFailed, Usage, run
+from measure import CommandFailed, run
+from tables import MB, machine, output_table, speed_table
 
-KEYS = ["llama3", "arrow", "alpaca", "by-hand"]
-LIBRARIES = ["fastokens", "tokenizers", "transformers", "datasets", "pyarrow"]
 SAMPLE = 200  # rows compared one by one; also the records of the untimed warm-up
-MB = 1_000_000
 
 
-@dataclass
-class Contender:
-    key: str
-    name: str
-    argv: list[str]  # {corpus}, {tokenizer} and {out} are filled in for each run
-    out: str
-    runs: list[Usage] = field(default_factory=list)
+def main() -> int:
+    args = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leaves through `run`, which cleans up
+    corpus = Path(args.corpus).resolve() if args.corpus else built_corpus()
+    tokenizer = Path(args.tokenizer).resolve()
+    everyone = contenders(args.skip)
+    described = machine()  # before the runs, for the load
+    records = count_records(corpus)
+    sample = random.Random(0).sample(range(records), min(SAMPLE, records))
+    with tempfile.TemporaryDirectory(prefix="sftcli-bench-") as folder:
+        race(everyone, corpus, tokenizer, args.runs, Path(folder))
+        outputs = {c.key: read_output(Path(folder, "outputs", c.out), sample) for c in everyone}
+    rows_agree = all(output.rows == records for output in outputs.values())
+    agreement = None
+    if rows_agree and {"llama3", "by-hand"} <= outputs.keys():
+        agreement = compare(corpus, tokenizer, outputs["llama3"], outputs["by-hand"])
 
-    @property
-    def seconds(self) -> float:
-        return statistics.median(usage.seconds for usage in self.runs)
+    size = corpus.stat().st_size
+    print(textwrap.fill(described, 80))
+    print(f"{corpus.name}, {size / MB:.1f} MB, {records:,} records; tokenizer {tokenizer.name}")
+    print(f"median of {args.runs} runs, highest peak memory of the process tree; MB = 10^6 bytes\n")
+    print(speed_table(everyone, outputs, size) + "\n")
+    print(output_table(everyone, outputs) + "\n")
+    print(verdict(records, rows_agree, agreement))
+    if args.json:
+        report = {"machine": described, "corpus": corpus.name, "bytes": size, "records": records}
+        report |= {"contenders": [as_json(c, outputs[c.key]) for c in everyone]}
+        report |= {"agreement": asdict(agreement) if agreement else None}
+        Path(args.json).write_text(json.dumps(report, indent=2) + "\n")
+    return 1 if not rows_agree or (agreement and agreement.differing["unexplained"]) else 0
 
-    @property
-    def cpu_seconds(self) -> float:
-        return statistics.median(usage.cpu_seconds for usage in self.runs)
 
-    @property
-    def peak_bytes(self) -> int:
-        return max(usage.peak_bytes for usage in self.runs)
-
-
-def contenders(skip: list[str]) -> list[Contender]:
-    prepare = [sys.executable, "-m", "sftcli", "prepare", "{corpus}", "-t", "{tokenizer}"]
-    prepare += ["--record-format", "alpaca", "-o", "{out}", "--quiet", "--template"]
-    by_hand = [sys.executable, str(Path(__file__).with_name("by_hand.py"))]
-    by_hand += ["{corpus}", "{tokenizer}", "{out}", "--num-proc", "2"]
-    everyone = [
-        Contender("llama3", "sftcli, llama3 template, Parquet", [*prepare, "llama3"], "llama3"),
-        Contender(
-            "arrow",
-            "sftcli, llama3 template, Arrow",
-            [*prepare, "llama3", "--format", "arrow"],
-            "arrow",
-        ),
-        Contender("alpaca", "sftcli, alpaca template, Parquet", [*prepare, "alpaca"], "alpaca"),
-        Contender("by-hand", "by hand (datasets.map, 2 processes)", by_hand, "by-hand.parquet"),
-    ]
-    return [contender for contender in everyone if contender.key not in skip]
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--corpus", metavar="FILE", default=os.environ.get("CORPUS"))
+    parser.add_argument("--tokenizer", metavar="FOLDER", default=os.environ.get("TOKENIZER"))
+    parser.add_argument("--runs", metavar="N", type=int, default=1)
+    parser.add_argument("--json", metavar="FILE", help="write every run's figures here")
+    parser.add_argument("--skip", choices=KEYS, action="append", default=[])
+    args = parser.parse_args()
+    args.tokenizer = args.tokenizer or str(shared_folder() / "tokenizers" / "llama3")
+    if not Path(args.tokenizer, "tokenizer.json").is_file():
+        parser.error(f"no tokenizer.json in {args.tokenizer}: name a folder with --tokenizer")
+    if args.corpus and not Path(args.corpus).is_file():
+        parser.error(f"no corpus at {args.corpus}: leave --corpus out to have one built")
+    if args.runs < 1 or set(args.skip) == set(KEYS):
+        parser.error("nothing to run")
+    return args
 
 
 def race(everyone: list[Contender], corpus: Path, tokenizer: Path, runs: int, folder: Path) -> None:
     """Run the contenders in turn, so that a slow minute of the machine hits them all alike.
 
-    The last run's outputs stay in `folder`. Run 0 is not timed: it takes the first records only, fills
-    the file cache and compiles modules, and finds a wrong command before minutes have gone by.
+    The last run's outputs stay in `folder`. Run 0 is not timed: it takes the first records only,
+    fills the file cache, compiles modules, and finds a wrong command before minutes have gone by.
     """
     first_records = folder / "first-records.jsonl"
     with corpus.open("rb") as file:
         first_records.write_bytes(b"".join(islice(file, SAMPLE)))
-    # Nothing here needs the network, and waiting for it would be no one's speed.
-    env = os.environ | {"HF_HUB_OFFLINE": "1"}
+    # Nothing here needs the network, and waiting for it would be no one's speed. Temporary files
+    # go with the folder, also those of a contender that was killed.
+    env = os.environ | {"HF_HUB_OFFLINE": "1", "TMPDIR": str(folder)}
     outputs = folder / "outputs"
     for number in range(runs + 1):
         shutil.rmtree(outputs, ignore_errors=True)
@@ -104,56 +115,32 @@ def count_records(corpus: Path) -> int:
         return sum(1 for line in file if line.strip())
 
 
-def machine() -> str:
-    """The processor, the cores this process may use, the load, Python and the libraries."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    parts = [processor(), f"{cores} cores", f"load {os.getloadavg()[0]:.1f} at the start"]
-    parts += [platform.system(), f"Python {platform.python_version()}"]
-    for name in LIBRARIES:
-        try:
-            parts.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            continue
-    return ", ".join(parts)
-
-
-def processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
-def speed_table(everyone: list[Contender], outputs: dict[str, Output], size: int) -> str:
-    by_hand = next((c.seconds for c in everyone if c.key == "by-hand"), None)
-    lines = [speed_row("", "seconds", "CPU s", "MB/s", "Mtok/s", "peak MB", "faster")]
-    for c in everyone:
-        lines.append(
-            speed_row(
-                c.name,
-                f"{c.seconds:.2f}",
-                f"{c.cpu_seconds:.2f}",
-                f"{size / MB / c.seconds:.1f}",
-                f"{outputs[c.key].tokens / 1e6 / c.seconds:.2f}",
-                f"{c.peak_bytes / MB:.0f}",
-                f"{by_hand / c.seconds:.1f}x" if by_hand else "-",
-            )
-        )
+def verdict(records: int, rows_agree: bool, agreement: Agreement | None) -> str:
+    """One paragraph: do the outputs say the same?"""
+    if not rows_agree:
+        return f"ROWS DIFFER: {records:,} records were read, see the table; nothing was compared"
+    if agreement is None:
+        return "all wrote one row for each record"
+    compared = agreement.equal + agreement.differing.total()
+    lines = ["all wrote one row for each record"]
+    lines.append(
+        f"{agreement.equal} of {compared} sampled rows: llama3 equals by hand, ids and labels"
+    )
+    lines += [f"{count} differ: {reason}" for reason, count in agreement.differing.items()]
+    if agreement.first:
+        lines.append(f"the first: {agreement.first}")
     return "\n".join(lines)
 
 
-def speed_row(name: str, *cells: str) -> str:
-    return f"{name:<35}" + "".join(f"{cell:>{8 if i in (0, 4, 5) else 7}}" for i, cell in enumerate(cells))
+def as_json(contender: Contender, output: Output) -> dict[str, object]:
+    sums = {name: getattr(output, name) for name in ("rows", "tokens", "trained", "size")}
+    runs = [asdict(usage) for usage in contender.runs]
+    return {"key": contender.key, "name": contender.name, "runs": runs, **sums}
 
 
-def output_table(everyone: list[Contender], outputs: dict[str, Output]) -> str:
-    lines = [f"{'':<35}{'rows':>9}{'tokens':>13}{'trained':>13}{'MB':>8}"]
-    for c in everyone:
-        out = outputs[c.key]
-        lines.append(
-            f"{c.name:<35}{out.rows:>9,}{out.tokens:>13,}{out.trained:>13,}{out.size / MB:>8.1f}"
-        )
-    return "\n".join(lines)
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
