@@ -67,38 +67,40 @@ def render_chat(
     `system` stands in where the record has no system message of its own.
     """
     messages = with_system(conversation.messages, template.default_system if system is None else system)
-    prefix = ""
-    if messages[0].role == "system" and template.system_in_user is not None:
-        prefix = _merged_system(messages, template)
-        messages = messages[1:]
     trained = trained_turns(messages, policy)
+    # Turns are counted as in the record: a system message that was put before it is turn -1.
+    first = len(conversation.messages) - len(messages)
+    merged: list[Piece] = []
+    if messages[0].role == "system" and template.system_in_user is not None:
+        merged = _merged_system(messages, template, trained[0], first)
+        messages, trained, first = messages[1:], trained[1:], first + 1
     last_trained = max((i for i, flag in enumerate(trained) if flag), default=-1)
     everything = policy.train_on == "all"
 
     pieces = [Piece(template.begin, False, everything)] if template.begin else []
     notes: list[str] = []
-    for turn, (message, train) in enumerate(zip(messages, trained, strict=True)):
+    for index, (message, train) in enumerate(zip(messages, trained, strict=True)):
+        turn, role = first + index, message.role
         layout = template.layout(message, turn)
         text, end_stripped = _content(message, layout, template.trim)
         if end_stripped:
             notes.append("terminator_in_content")
-        role = message.role
         if layout.before:
             pieces.append(Piece(layout.before, False, everything, turn, role))
         if layout.lead:
             pieces.append(Piece(layout.lead, False, train, turn, role))
-        if prefix and role == "user":
-            pieces.append(Piece(prefix, True, train, turn, "system"))
-            prefix = ""
+        if index == 0:
+            pieces.extend(merged)
         if text:
             pieces.append(Piece(text, True, train, turn, role))
         if layout.end:
-            end = _end_trained(policy, train, turn == last_trained)
+            end = _end_trained(policy, train, index == last_trained)
             pieces.append(Piece(layout.end, False, end, turn, role))
         if layout.after:
             pieces.append(Piece(layout.after, False, everything, turn, role))
     if template.close:
-        pieces.append(Piece(template.close, False, everything or policy.train_on_eos == "all"))
+        close = policy.train_on_eos == "all" or (everything and policy.train_on_eos != "none")
+        pieces.append(Piece(template.close, False, close))
     return Rendered(pieces, tuple(notes))
 
 
@@ -121,9 +123,7 @@ def render_prompt(
     return Rendered(pieces, notes)
 
 
-def render_segments(
-    conversation: Conversation, begin: str, end: str, policy: MaskPolicy
-) -> Rendered:
+def render_segments(conversation: Conversation, begin: str, end: str, policy: MaskPolicy) -> Rendered:
     """Lay out a record that brings its own layout: one BOS, its segments, one EOS.
 
     A BOS or EOS that the record spells itself at its very start or end is not doubled. The EOS is
@@ -144,7 +144,7 @@ def render_segments(
             role = "assistant" if segment.trained else "user"
             pieces.append(Piece(text, True, segment.trained or everything, index, role))
     if segments and end:
-        last = segments[-1].trained
+        last = segments[-1].trained or everything
         pieces.append(Piece(end, False, _end_trained(policy, last, last), len(segments) - 1, ""))
     return Rendered(pieces, tuple(notes))
 
@@ -188,18 +188,24 @@ def _content(message: Message, layout: TurnLayout, trim: bool) -> tuple[str, boo
     """
     text = message.content.strip() if trim else message.content
     if message.role == "assistant" and layout.end and text.endswith(layout.end):
-        return text.removesuffix(layout.end), True
+        text = text.removesuffix(layout.end)
+        return text.strip() if trim else text, True
     return text, False
 
 
-def _merged_system(messages: list[Message], template: RoleTemplate) -> str:
-    """The system text as it stands at the head of the first user turn."""
+def _merged_system(messages: list[Message], template: RoleTemplate, trained: bool, turn: int) -> list[Piece]:
+    """The system text as it stands at the head of the first user turn, itself never trimmed."""
     if len(messages) < 2 or messages[1].role != "user":
         raise RecordError(
             "unsupported_role",
             f"template {template.name!r} has no system turn; it puts the system text before the first "
             "user message, and here no user message follows it",
-            path=("messages", 0),
+            path=("messages", max(turn, 0)),
         )
-    text = messages[0].content.strip() if template.trim else messages[0].content
-    return (template.system_in_user or "").replace("{system}", text)
+    before, _, after = (template.system_in_user or "").partition("{system}")
+    pieces = (
+        Piece(before, False, trained, turn, "system"),
+        Piece(messages[0].content, True, trained, turn, "system"),
+        Piece(after, False, trained, turn, "system"),
+    )
+    return [piece for piece in pieces if piece.text]

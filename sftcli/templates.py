@@ -54,23 +54,28 @@ class RoleTemplate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     control_tokens: list[str] = []
 
     def layout(self, message: Message, turn: int) -> TurnLayout:
-        """The layout of one message. Raises RecordError where this template has none."""
+        """The layout of one message. Raises RecordError where this template has none.
+
+        `turn` is its place in the record, -1 for a system text that the record does not hold.
+        """
+        where = f"message {turn}" if turn >= 0 else "the system text"
+        path = ("messages", turn) if turn >= 0 else ()
         if message.tool_calls or message.reasoning_content:
             what = "tool calls" if message.tool_calls else "reasoning_content"
             raise RecordError(
                 "unsupported_message",
-                f"message {turn}: template {self.name!r} has no layout for {what}; "
+                f"{where}: template {self.name!r} has no layout for {what}; "
                 "use a chat template that has one (--template tokenizer or a .jinja file)",
-                path=("messages", turn),
+                path=path,
             )
         try:
             return self.roles[message.role]
         except KeyError:
             raise RecordError(
                 "unsupported_role",
-                f"message {turn}: template {self.name!r} has no layout for role {message.role!r} "
+                f"{where}: template {self.name!r} has no layout for role {message.role!r} "
                 f"(it has {', '.join(self.roles)})",
-                path=("messages", turn),
+                path=path,
             ) from None
 
     def check(self) -> None:
@@ -81,6 +86,8 @@ class RoleTemplate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 f"template {self.name!r}: roles.assistant.end is empty: a turn that never ends "
                 "cannot be trained to stop; use '{eos}' if the layout has no terminator of its own"
             )
+        if self.system_in_user is not None and "{system}" not in self.system_in_user:
+            raise TemplateError(f"template {self.name!r}: system_in_user has no {{system}} in it")
 
     def resolve(self, specials: Mapping[str, str | None], bos: str) -> "RoleTemplate":
         """Put the tokenizer's special tokens in place of `{bos}`, `{eos}`, ...
@@ -100,6 +107,7 @@ class RoleTemplate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             },
             begin=begin if not bos or begin.startswith(bos) else bos + begin,
             close=fill(self.close),
+            system_in_user=None if self.system_in_user is None else fill(self.system_in_user),
             control_tokens=[fill(token) for token in self.control_tokens],
         )
 
@@ -333,7 +341,7 @@ def template_from_file(path: Path) -> Template:
     """Read one YAML template: with `roles:` a role template, with `prompt:` a prompt template."""
     data = load_yaml(path, TemplateError)
     data.setdefault("name", path.stem)
-    kind: type[RoleTemplate] | type[_PromptFile]
+    kind: type[RoleTemplate | _PromptFile]
     if "roles" in data:
         kind = RoleTemplate
     elif "prompt" in data:
