@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sftcli.errors import TokenizerError
+from sftcli.errors import InternalError, TokenizerError
 from sftcli.tokenizer import Tokenizer
 
 Ints = npt.NDArray[np.int64]
@@ -111,12 +111,13 @@ class ReferenceEngine:
 class FastEngine:
     """fastokens: the same ids many times faster; offsets follow from the byte length of each token.
 
-    Raises ValueError where fastokens does not support the tokenizer.
+    Where normalization changed a text, `reference` is asked for its offsets. Raises ValueError
+    where fastokens does not support the tokenizer.
     """
 
     name = "fastokens"
 
-    def __init__(self, tokenizer: Tokenizer, reference: ReferenceEngine) -> None:
+    def __init__(self, tokenizer: Tokenizer, reference: ReferenceEngine | None = None) -> None:
         import fastokens
 
         raw = tokenizer.saved_files()["tokenizer.json"]
@@ -125,7 +126,7 @@ class FastEngine:
         self._tokenizer.no_padding()
         self._byte_lengths = tokenizer.byte_lengths
         self._nfc = tokenizer.normalizes_nfc
-        self._reference = reference
+        self.reference = reference
 
     def encode(self, texts: Sequence[str], sizes: Ints, leading: npt.NDArray[np.bool_]) -> Encoded:
         raw_ids, raw_ends = self._tokenizer.encode_batch_flat(list(texts), split_special_tokens=True)
@@ -136,7 +137,7 @@ class FastEngine:
         text_stops = np.cumsum(sizes)
         wrong = np.diff(stops[ends - 1], prepend=0) != sizes
         if self._nfc:
-            wrong |= [not unicodedata.is_normalized("NFC", text) for text in texts]
+            wrong |= np.array([not unicodedata.is_normalized("NFC", text) for text in texts], np.bool_)
         if not wrong.any():
             return Encoded(ids, ends, stops - lengths, stops)
         return self._patched(texts, sizes, ids, ends, stops, text_stops, lengths, wrong)
@@ -159,8 +160,10 @@ class FastEngine:
         drift = (text_stops - sizes) - (stops[ends - 1] - np.add.reduceat(lengths, ends - counts))
         stops = stops + np.repeat(drift, counts)
         starts = stops - lengths
+        if self.reference is None:
+            raise InternalError("the fast engine was given no reference to ask for offsets")
         for index in np.flatnonzero(wrong):
-            one = self._reference.encode([texts[index]], sizes[index : index + 1], np.zeros(1, np.bool_))
+            one = self.reference.encode([texts[index]], sizes[index : index + 1], np.zeros(1, np.bool_))
             first, last = ends[index] - counts[index], ends[index]
             if not np.array_equal(one.ids, ids[first:last]):
                 raise TokenizerError(f"the two engines differ on {texts[index][:80]!r}; use --encoder tokenizers")
@@ -184,18 +187,4 @@ def fast_engine_refusal(tokenizer: Tokenizer) -> str | None:
         normalized = token.normalized and tokenizer.layout.normalizer is not None
         if not token.special and (token.lstrip or token.rstrip or token.single_word or normalized):
             return f"added token {token.content!r} is matched by more than its text"
-    return None
-
-
-def first_difference(fast: Engine, reference: Engine, texts: Sequence[str]) -> str | None:
-    """The first text that the two engines encode differently, or None."""
-    sizes = np.array([len(text.encode()) for text in texts], np.int64)
-    leading = np.zeros(len(texts), np.bool_)
-    one, two = fast.encode(texts, sizes, leading), reference.encode(texts, sizes, leading)
-    if np.array_equal(one.ids, two.ids) and np.array_equal(one.ends, two.ends):
-        return None
-    for index, text in enumerate(texts):
-        a, b = (e.ids[e.ends[index - 1] if index else 0 : e.ends[index]] for e in (one, two))
-        if not np.array_equal(a, b):
-            return text
     return None

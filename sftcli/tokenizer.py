@@ -308,8 +308,8 @@ def _from_folder_strict(folder: Path) -> dict[str, bytes]:
 
 def _from_hub(name: str) -> dict[str, bytes]:
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
     from huggingface_hub.constants import HF_HUB_CACHE, HF_HUB_OFFLINE
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     paths: dict[str, Path] = {}
     try:

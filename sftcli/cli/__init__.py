@@ -1,0 +1,102 @@
+"""The command line: each command opens, calls the library, and prints."""
+
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from sftcli import __version__
+
+_COMMANDS = {
+    "prepare": "Turn JSONL into masked token shards.",
+    "inspect": "Show which tokens of a row are trained.",
+    "templates": "List and show prompt and chat layouts.",
+}
+
+
+class _LazyGroup(click.Group):
+    """Imports a command's module when that command is called: --help should not load them all."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command = getattr(import_module(f"sftcli.cli.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            from sftcli.yamlfile import nearest
+
+            ctx.fail(f"no command {args[0]!r}{nearest(args[0], _COMMANDS)}")
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(
+    cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(__version__, "-V", "--version", message="sftcli %(version)s")
+def cli() -> None:
+    """Turn instruction and chat data into masked training tensors.
+
+    \b
+    sftcli prepare data.jsonl -t meta-llama/Llama-3.1-8B-Instruct -o out
+    sftcli inspect out --row 0
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line and end the process with the exit code that the error tree gives."""
+    sys.exit(_run())
+
+
+def _run() -> int:
+    from sftcli.errors import SftcliError
+
+    try:
+        result = cli(prog_name="sftcli", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.ClickException as problem:
+        problem.show()
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone, as in `sftcli inspect ... | head`.
+        sys.stderr.close()
+        return 0
+    except SftcliError as problem:
+        if _debug():
+            raise
+        click.echo(f"{click.style('error:', fg='red', bold=True)} {problem}", err=True)
+        return problem.exit_code
+    except MemoryError:
+        click.echo(f"{click.style('error:', fg='red', bold=True)} out of memory", err=True)
+        return 3
+    except Exception as problem:
+        if _debug():
+            raise
+        click.echo(
+            f"{click.style('bug in sftcli:', fg='red', bold=True)} {type(problem).__name__}: {problem}\n"
+            "run again with --debug for the traceback, and please report it",
+            err=True,
+        )
+        return 4
+
+
+def _debug() -> bool:
+    from sftcli.cli.options import debug
+
+    return debug()

@@ -1,0 +1,101 @@
+"""Options that several commands share, and how they become a Config."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from sftcli.errors import ConfigError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+RECORD_FORMATS = (
+    "auto", "alpaca", "prompt_completion", "messages", "sharegpt", "segments", "text", "fields",
+)  # fmt: skip
+_debugging = False
+
+
+def debug() -> bool:
+    """Whether --debug was given."""
+    return _debugging
+
+
+def _set_debug(_context: click.Context, _option: click.Parameter, value: bool) -> None:
+    global _debugging
+    _debugging = value
+
+
+def debug_option(command: F) -> F:
+    return click.option(
+        "--debug", is_flag=True, expose_value=False, callback=_set_debug, help="Show a traceback on errors."
+    )(command)
+
+
+def config_options(command: F) -> F:
+    """Every option that says how a record becomes tokens; all of them can stand in --config."""
+    options = [
+        click.option("--config", metavar="FILE", help="Read options from a YAML file; flags win over it."),
+        click.option(
+            "-t", "--tokenizer", metavar="NAME", help="A folder, a tokenizer.json, a hub name, or `demo`."
+        ),
+        click.option(
+            "--template",
+            metavar="NAME",
+            help="A built-in name, a .yaml or .jinja file, or `tokenizer` for its own chat template.",
+        ),
+        click.option(
+            "--record-format", type=click.Choice(RECORD_FORMATS), help="The records' shape. [default: auto]"
+        ),
+        click.option(
+            "--field", multiple=True, metavar="NAME=KEY", help="Read field NAME from the record's KEY."
+        ),
+        click.option("--system", metavar="TEXT", help="The system text of records that have none."),
+        click.option(
+            "--train-on",
+            type=click.Choice(["assistant", "last", "all"]),
+            help="Which turns are trained. [default: assistant]",
+        ),
+        click.option(
+            "--train-on-eos",
+            type=click.Choice(["turn", "last", "none", "all"]),
+            help="Which turns' terminators are trained. [default: turn]",
+        ),
+        click.option("--max-length", type=int, metavar="N", help="The most tokens a row may have."),
+        click.option(
+            "--truncation", type=click.Choice(["drop"]), help="What becomes of a longer row. [default: drop]"
+        ),
+        click.option("--limit", type=int, metavar="N", help="Stop after N records."),
+        click.option(
+            "--add-special-token",
+            "add_special_tokens",
+            multiple=True,
+            metavar="TEXT",
+            help="Make TEXT a control token of the tokenizer (repeatable).",
+        ),
+        *(
+            click.option(f"--{name}-token", metavar="TEXT", help=f"Make TEXT the tokenizer's {name} token.")
+            for name in ("bos", "eos", "pad", "sep")
+        ),
+        click.option(
+            "--encoder",
+            type=click.Choice(["auto", "fastokens", "tokenizers"]),
+            help="The tokenizing engine; all give the same ids. [default: auto]",
+        ),
+        debug_option,
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def key_values(pairs: tuple[str, ...], flag: str) -> dict[str, str]:
+    """("a=b", ...) as a dict. Raises ConfigError for a pair without `=` or a name given twice."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (name and equals and value):
+            raise ConfigError(f"{flag} {pair!r}: expected NAME=KEY, such as {flag} output=answer")
+        if name in found:
+            raise ConfigError(f"{flag} {name}: given twice")
+        found[name] = value
+    return found

@@ -1,0 +1,64 @@
+"""sftcli prepare"""
+
+import sys
+from typing import Any
+
+import click
+
+from sftcli.cli.options import config_options, key_values
+
+
+@click.command(epilog="Exit codes: 0 fine, 1 bad data, 2 usage, 3 environment, 4 a bug.")
+@click.argument("inputs", nargs=-1, metavar="INPUT...")
+@click.option("-o", "--output", metavar="FOLDER", help="Where the dataset goes.")
+@config_options
+@click.option(
+    "--format", type=click.Choice(["parquet", "arrow"]), help="The shards' format. [default: parquet]"
+)
+@click.option(
+    "--compression",
+    type=click.Choice(["zstd", "snappy", "lz4", "gzip", "none"]),
+    help="The shards' compression. [default: zstd for parquet, none for arrow]",
+)
+@click.option(
+    "--on-error",
+    type=click.Choice(["fail", "skip", "quarantine"]),
+    help="Bad records: write nothing, leave them out, or keep them in rejects.jsonl. [default: fail]",
+)
+@click.option("--max-errors", type=click.IntRange(1), default=20, show_default=True, help="How many to list.")
+@click.option("--overwrite", is_flag=True, help="Replace the dataset in the output folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+@click.option("--progress/--no-progress", default=None, help="Show a bar. [default: in a terminal]")
+def prepare(
+    inputs: tuple[str, ...],
+    max_errors: int,
+    overwrite: bool,
+    as_json: bool,
+    quiet: bool,
+    progress: bool | None,
+    config: str | None,
+    **flags: Any,
+) -> int:
+    """Turn JSONL into masked token shards.
+
+    \b
+    sftcli prepare train.jsonl -t ./llama3 --template llama3 -o out
+    sftcli prepare 'data/*.jsonl.gz' --config configs/alpaca.yaml -o out
+    """
+    from sftcli import pipeline
+    from sftcli.cli import show
+    from sftcli.config import load_config
+    from sftcli.errors import BadRecordsError
+
+    flags["field"] = key_values(flags["field"], "--field")
+    loaded = load_config(config, {"inputs": list(inputs), **flags})
+    bar = show.Bar(progress if progress is not None else not quiet and sys.stderr.isatty())
+    try:
+        with bar:
+            report = pipeline.prepare(loaded, overwrite=overwrite, max_errors=max_errors, progress=bar.start)
+    except BadRecordsError as problem:
+        show.bad_records(problem)
+        return problem.exit_code
+    show.report(report, as_json=as_json, quiet=quiet)
+    return 0

@@ -1,0 +1,153 @@
+"""What `prepare` prints: the progress bar, the bad records, the report."""
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sftcli.errors import BadRecordsError
+from sftcli.report import RunReport
+from sftcli.view.cells import one_line
+
+if TYPE_CHECKING:
+    from sftcli.pipeline import Run
+
+_NOTES = {
+    "terminator_in_content": "answers already ended in the terminator's text; it stands once",
+    "injected_text": "answers in which the template put text that nobody wrote (such as an empty think block)",
+}
+_MB = 1_000_000
+
+
+class Bar:
+    """A tqdm bar by input bytes on stderr, made when the run knows its size; or nothing."""
+
+    def __init__(self, shown: bool) -> None:
+        self._shown = shown
+        self._bar: Any = None
+
+    def start(self, run: "Run") -> Callable[[int], None]:
+        if not self._shown:
+            return lambda done: None
+        from tqdm import tqdm
+
+        # Of compressed input only the packed size is known, while what is counted is text.
+        plain = all(split.compression is None and split.kind == "jsonl" for split in run.splits)
+        total = run.input_bytes if plain and run.input_bytes else None
+        bar = tqdm(total=total, unit="B", unit_scale=True, desc="prepare", file=sys.stderr, leave=False)
+        self._bar = bar
+        return lambda done: bar.update(done)
+
+    def __enter__(self) -> "Bar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def bad_records(problem: BadRecordsError) -> None:
+    """List the bad records on stderr and say what to do."""
+    for reject in problem.rejects:
+        place = click.style(f"{reject.file}:{reject.line}:{reject.column}:", bold=True)
+        click.echo(f"{place} {reject.code}: {one_line(reject.message)}", err=True)
+    count = f"{problem.total:,} bad record{'' if problem.total == 1 else 's'}"
+    more = " or more (--max-errors N lists more)" if problem.partial else ""
+    click.echo(
+        f"{click.style('error:', fg='red', bold=True)} {count}{more}; nothing was written. "
+        "Mend the data, or pass --on-error skip or --on-error quarantine.",
+        err=True,
+    )
+
+
+def report(run: RunReport, *, as_json: bool, quiet: bool) -> None:
+    """The end of a good run: one JSON object, or a summary for a person."""
+    if as_json:
+        click.echo(json.dumps(report_json(run), ensure_ascii=False))
+        return
+    if quiet:
+        return
+    for line in summary(run):
+        click.echo(line)
+    for warning in run.warnings:
+        click.echo(f"{click.style('warning:', fg='yellow', bold=True)} {one_line(warning)}", err=True)
+
+
+def report_json(run: RunReport) -> dict[str, Any]:
+    facts = {name: value for name, value in asdict(run).items() if name not in ("counts", "added_tokens")}
+    return {
+        **facts,
+        **run.counts.counts(),
+        "longest_row_place": run.counts.longest_place,
+        "dropped_places": run.counts.places,
+        "added_tokens": [{"text": text, "id": token_id} for text, token_id in run.added_tokens],
+        "input_bytes": run.counts.input_bytes,
+        "megabytes_per_second": round(run.counts.input_bytes / _MB / run.seconds, 2),
+    }
+
+
+def summary(run: RunReport) -> list[str]:
+    """The report as lines of a name and what it is."""
+    counts = run.counts
+    share = counts.trained_tokens / max(counts.tokens, 1)
+    lines = [
+        click.style(f"{counts.records:,} records in, {counts.rows:,} rows out: {run.output}", bold=True),
+        *_reasons("dropped", counts.dropped, counts.places),
+        *_reasons("rejected", counts.rejected, {}),
+        *([_line("blank", f"{counts.blank:,} lines")] if counts.blank else []),
+        _line("tokens", f"{counts.tokens:,}, of which {counts.trained_tokens:,} trained ({share:.1%})"),
+        _line("longest", f"{counts.longest:,} tokens, {counts.longest_place}"),
+        _line("layout", f"template {run.template}, records {run.record_format}"),
+        _line("tokenizer", f"{run.tokenizer}, {run.tokenizer_size:,} ids, engine {run.engine}"),
+        _line(
+            "written",
+            f"{run.shards:,} {run.format} shard{'s' * (run.shards != 1)}, {_size(run.bytes_written)}",
+        ),
+        _line("time", f"{run.seconds:.2f} s, {counts.input_bytes / _MB / run.seconds:.1f} MB/s"),
+        *_remarks(run),
+    ]
+    return lines
+
+
+def _remarks(run: RunReport) -> list[str]:
+    """What the user should know of the data, each with its count and what to do."""
+    counts = run.counts
+    masked, trained = map(int, counts.straddles)
+    remarks = [f"{count:,} {_NOTES.get(note, note)}" for note, count in sorted(counts.notes.items())]
+    if counts.control_text_rows:
+        remarks.append(
+            f"{counts.control_text_rows:,} rows hold control-token text in their data; it stays plain text"
+        )
+    if masked:
+        remarks.append(f"{masked:,} tokens straddle a mask boundary and are masked; see `sftcli inspect`")
+    if trained:
+        remarks.append(
+            f"{trained:,} tokens straddle a mask boundary by white space only and are trained; at inference the "
+            "prompt is tokenized otherwise: let prompts end without white space"
+        )
+    if run.added_tokens:
+        names = ", ".join(text for text, _ in run.added_tokens)
+        remarks.append(
+            f"added to the tokenizer: {names}. Resize the model's embeddings: "
+            f"model.resize_token_embeddings({run.tokenizer_size})"
+        )
+    return [_line("note", one_line(remark)) for remark in remarks]
+
+
+def _reasons(name: str, counts: Mapping[str, int], places: Mapping[str, list[str]]) -> list[str]:
+    lines = []
+    for reason, count in sorted(counts.items()):
+        first = f" (first: {places[reason][0]})" if places.get(reason) else ""
+        lines.append(_line(name, f"{count:,} {reason}{first}"))
+    return lines
+
+
+def _line(name: str, text: str) -> str:
+    return f"  {click.style(f'{name:<10}', dim=True)} {text}"
+
+
+def _size(count: int) -> str:
+    return f"{count / _MB:.1f} MB" if count >= _MB else f"{count / 1000:.1f} kB"

@@ -1,0 +1,121 @@
+"""Which engine a run uses, and the check of it on the run's own first rows."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.metadata import version
+from typing import Literal
+
+import numpy as np
+
+from sftcli.batch import TokenBatch
+from sftcli.encode import encode_runs
+from sftcli.engine import Engine, FastEngine, ReferenceEngine, fast_engine_refusal
+from sftcli.errors import TokenizerError
+from sftcli.render import Rendered
+from sftcli.runs import RunBuilder
+from sftcli.tokenizer import Tokenizer
+
+EngineName = Literal["auto", "fastokens", "tokenizers"]
+
+# fastokens takes most of a second to load a vocabulary of 128,000, in which the reference encodes
+# about this much.
+_WORTH_LOADING = 2_000_000
+_ONE_SHOT_ROWS = 48
+_SAMPLE_ROWS = 256
+_SAMPLE_CHARS = 256_000
+
+
+class Engines:
+    """Loads the engines, the fast one in the background, and hands out the one that was checked.
+
+    `wanted` auto takes the fast engine where the tokenizer allows it and the input is large
+    enough to pay for its loading. Both give the same ids, so the choice changes no byte.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, wanted: EngineName, input_bytes: int) -> None:
+        self.warning: str | None = None
+        self._fast: Future[FastEngine] | None = None
+        refusal = fast_engine_refusal(tokenizer)
+        if wanted == "fastokens" and refusal:
+            raise TokenizerError(f"--encoder fastokens: {refusal}; use --encoder auto")
+        if refusal is None and (
+            wanted == "fastokens" or (wanted == "auto" and input_bytes >= _WORTH_LOADING)
+        ):
+            pool = ThreadPoolExecutor(1)
+            self._fast = pool.submit(FastEngine, tokenizer)
+            pool.shutdown(wait=False)
+        self._name = tokenizer.name
+        self._reference = ReferenceEngine(tokenizer)
+        self._chosen: Engine | None = None
+        self.builder = RunBuilder(tokenizer)
+
+    @property
+    def name(self) -> str:
+        """The chosen engine's name and its version."""
+        library = self._chosen.name if self._chosen else self._reference.name
+        return f"{library} {version(library)}"
+
+    def engine(self, sample: Sequence[Rendered]) -> Engine:
+        """The engine of this run. The first call checks it on the rows given.
+
+        The reference must give the one-shot ids of each row's whole text (rows whose content
+        holds control text apart). The fast engine must give what the reference gives, or a
+        warning names the first differing text and the reference is used.
+        """
+        if self._chosen is None:
+            self._chosen = self._check(_first(sample))
+        return self._chosen
+
+    def _check(self, rows: Sequence[Rendered]) -> Engine:
+        self._check_one_shot(rows[:_ONE_SHOT_ROWS])
+        if self._fast is None:
+            return self._reference
+        try:
+            fast = self._fast.result()
+        except ValueError as problem:  # fastokens refuses what it does not support
+            self.warning = f"fastokens does not read this tokenizer ({problem}); using tokenizers"
+            return self._reference
+        fast.reference = self._reference
+        different = self._first_different_row(fast, rows)
+        if different is None:
+            return fast
+        self.warning = (
+            f"the fast engine differs from the reference on {different.text[:120]!r}; using tokenizers"
+        )
+        return self._reference
+
+    def _check_one_shot(self, rows: Sequence[Rendered]) -> None:
+        for row in rows:
+            if self.builder.control_texts([row]):
+                continue
+            ids = self._encode([row], self._reference).ids.tolist()
+            if ids != self._reference.one_shot(row.text):
+                raise TokenizerError(
+                    f"tokenizer {self._name!r} encodes this row's pieces and its whole text differently, "
+                    f"so its mask cannot be trusted: {row.text[:120]!r}"
+                )
+
+    def _first_different_row(self, fast: Engine, rows: Sequence[Rendered]) -> Rendered | None:
+        if _same(self._encode(rows, fast), self._encode(rows, self._reference)):
+            return None
+        return next(
+            row for row in rows if not _same(self._encode([row], fast), self._encode([row], self._reference))
+        )
+
+    def _encode(self, rows: Sequence[Rendered], engine: Engine) -> TokenBatch:
+        return encode_runs(self.builder.build(rows, [0] * len(rows)), engine)
+
+
+def _same(one: TokenBatch, two: TokenBatch) -> bool:
+    return np.array_equal(one.ids, two.ids) and np.array_equal(one.trained, two.trained)
+
+
+def _first(sample: Sequence[Rendered]) -> list[Rendered]:
+    rows: list[Rendered] = []
+    chars = 0
+    for row in sample[:_SAMPLE_ROWS]:
+        chars += len(row.text)
+        if rows and chars > _SAMPLE_CHARS:
+            break
+        rows.append(row)
+    return rows

@@ -1,0 +1,131 @@
+"""Job: everything that turns a line into tokens, made once from a Config."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Union
+
+from sftcli.config import Config
+from sftcli.errors import ConfigError, RecordError, TemplateError
+from sftcli.parse import Parser, decode_line, detect_format, make_parser
+from sftcli.render import MaskPolicy, Renderer, render_chat, render_prompt, render_segments
+from sftcli.templates import PromptTemplate, RoleTemplate, load_template
+from sftcli.tokenizer import Tokenizer, load_tokenizer, names_of
+
+if TYPE_CHECKING:
+    from sftcli.chat_template import ChatTemplate
+
+_OWN_LAYOUT = ("segments", "text")  # formats whose records bring their layout with them
+_DEFAULT_TEMPLATES = {"alpaca": "alpaca", "prompt_completion": "plain"}
+
+AnyTemplate = Union[RoleTemplate, PromptTemplate, "ChatTemplate"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run does to each line. `template` is the name that reports show."""
+
+    config: Config
+    tokenizer: Tokenizer
+    record_format: str
+    template: str
+    parse: Parser
+    render: Renderer
+
+
+def make_job(config: Config, sample: Sequence[bytes]) -> Job:
+    """Load tokenizer and template, and settle on a record format from the first lines."""
+    tokenizer = _load_tokenizer(config)
+    template = _load_template(config.template, tokenizer) if config.template else None
+    fields = (template.required, template.optional) if isinstance(template, PromptTemplate) else ((), ())
+    record_format = config.record_format
+    if record_format == "auto":
+        record_format = detect_format(_records(sample), config.field, fields[0])
+    if record_format in _OWN_LAYOUT:
+        template = None
+    elif template is None:
+        template = _default_template(record_format, tokenizer)
+    return Job(
+        config=config,
+        tokenizer=tokenizer,
+        record_format=record_format,
+        template=template.name if template else record_format,
+        parse=make_parser(record_format, config.field, fields),
+        render=_renderer(template, tokenizer, config),
+    )
+
+
+def _load_tokenizer(config: Config) -> Tokenizer:
+    if config.tokenizer is None:
+        raise ConfigError(
+            "no tokenizer: name one with -t (a folder, a tokenizer.json, a hub name, or `demo`)"
+        )
+    tokenizer = load_tokenizer(config.tokenizer)
+    named = {name: getattr(config, f"{name}_token") for name in ("bos", "eos", "pad", "sep")}
+    named = {name: text for name, text in named.items() if text is not None}
+    if named or config.add_special_tokens:
+        return tokenizer.with_control_tokens(config.add_special_tokens, named)
+    return tokenizer
+
+
+def _load_template(name: str, tokenizer: Tokenizer) -> AnyTemplate:
+    if name == "tokenizer" or name.endswith((".jinja", ".j2")):
+        return _load_chat_template(name, tokenizer)
+    return load_template(name)
+
+
+def _load_chat_template(name: str, tokenizer: Tokenizer) -> "ChatTemplate":
+    from sftcli.chat_template import load_chat_template  # jinja2 is only loaded where it is used
+
+    return load_chat_template(name, tokenizer)
+
+
+def _default_template(record_format: str, tokenizer: Tokenizer) -> AnyTemplate:
+    if tokenizer.chat_template is not None and record_format != "fields":
+        return _load_chat_template("tokenizer", tokenizer)
+    if record_format in _DEFAULT_TEMPLATES:
+        return load_template(_DEFAULT_TEMPLATES[record_format])
+    raise TemplateError(
+        f"tokenizer {tokenizer.name!r} has no chat template of its own, so {record_format} records need one: "
+        "name it with --template (`sftcli templates list` shows those built in)"
+    )
+
+
+def _records(sample: Sequence[bytes]) -> list[dict[str, object]]:
+    """The sample's good records; the bad ones are reported when the run meets them."""
+    records = []
+    for raw in sample:
+        try:
+            record = decode_line(raw)
+        except RecordError:
+            continue
+        if record is not None:
+            records.append(record)
+    return records
+
+
+def _renderer(template: AnyTemplate | None, tokenizer: Tokenizer, config: Config) -> Renderer:
+    policy = MaskPolicy(config.train_on, config.train_on_eos)
+    if template is None:
+        return partial(
+            render_segments, begin=tokenizer.bos, end=tokenizer.specials["eos"] or "", policy=policy
+        )
+    if not isinstance(template, RoleTemplate | PromptTemplate):
+        return partial(template.render_row, policy=policy, system=config.system)
+    resolved = template.resolve(tokenizer.specials, tokenizer.bos)
+    _check_control_tokens(resolved.name, resolved.control_tokens, tokenizer)
+    if isinstance(resolved, PromptTemplate):
+        if config.system is not None and "system" not in (*resolved.optional, *resolved.required):
+            raise ConfigError(f"--system: template {resolved.name!r} has no place for a system text")
+        return partial(render_prompt, template=resolved, policy=policy, system=config.system)
+    return partial(render_chat, template=resolved, policy=policy, system=config.system)
+
+
+def _check_control_tokens(template: str, needed: Sequence[str], tokenizer: Tokenizer) -> None:
+    missing = [token for token in needed if token not in tokenizer.control_tokens]
+    if missing:
+        flags = " ".join(f"--add-special-token '{token}'" for token in missing)
+        raise TemplateError(
+            f"template {template!r} needs control tokens that tokenizer {tokenizer.name!r} does not have: "
+            f"{names_of(missing)}. Take a template that fits the tokenizer, or extend it: {flags}"
+        )

@@ -1,0 +1,84 @@
+"""manifest.json: what a dataset is, where it came from, and the sums that show that nothing is lost."""
+
+import hashlib
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sftcli import __version__
+from sftcli.errors import EnvironmentFault, OutputError
+from sftcli.job import Job
+from sftcli.plan import STDIN
+from sftcli.report import SplitReport
+
+MANIFEST = "manifest.json"
+FORMAT_VERSION = 1
+# What besides sftcli decides the bytes of a shard.
+_LIBRARIES = ("fastokens", "jinja2", "msgspec", "pyarrow", "tokenizers")
+
+
+def make_manifest(
+    job: Job,
+    engine: str,
+    inputs: Sequence[dict[str, Any]],
+    shards: Sequence[dict[str, Any]],
+    counts: SplitReport,
+    files: dict[str, dict[str, Any]],
+) -> dict[str, Any]:
+    """The manifest of a run. It holds no time, host or worker count: equal runs give equal bytes.
+
+    `shards` are in the order of their names. `files` maps every file of the folder but the
+    manifest itself to its bytes and sha256.
+    """
+    tokenizer = job.tokenizer
+    return {
+        "format_version": FORMAT_VERSION,
+        "sftcli": __version__,
+        "libraries": {name: version(name) for name in _LIBRARIES},
+        "config": msgspec.to_builtins(job.config),
+        "record_format": job.record_format,
+        "template": job.template,
+        "tokenizer": {
+            "name": tokenizer.name,
+            "sha256": tokenizer.sha256,
+            "size": tokenizer.size,
+            "added_tokens": [{"text": text, "id": token_id} for text, token_id in tokenizer.added],
+            "special_tokens": {name: text for name, text in tokenizer.specials.items() if text is not None},
+        },
+        "engine": engine,
+        "inputs": list(inputs),
+        "shards": list(shards),
+        "counts": counts.counts(),
+        "files": files,
+    }
+
+
+def read_manifest(out: Path) -> dict[str, Any]:
+    """The manifest of a finished dataset. Raises EnvironmentFault where there is none."""
+    path = out / MANIFEST
+    try:
+        manifest = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except FileNotFoundError:
+        raise EnvironmentFault(
+            f"{out}: has no {MANIFEST}, so it is no finished dataset; run `sftcli prepare` into it again"
+        ) from None
+    except (OSError, msgspec.DecodeError) as problem:
+        raise OutputError(f"{path}: cannot be read: {problem}") from None
+    if not isinstance(manifest.get("files"), dict) or not isinstance(manifest.get("shards"), list):
+        raise OutputError(f"{path}: not a manifest of sftcli")
+    return manifest
+
+
+def input_facts(file: str) -> dict[str, Any]:
+    """The name, bytes and sha256 of an input; standard input has only its name."""
+    return {"file": file} if file == STDIN else {"file": file, **file_facts(Path(file))}
+
+
+def file_facts(path: Path) -> dict[str, Any]:
+    """{"bytes": ..., "sha256": ...} of one file."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": digest}
