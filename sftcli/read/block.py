@@ -1,0 +1,53 @@
+"""The noun between `read` and `parse`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+MAX_LINE_BYTES = 64 << 20
+# Stands in for a line over the limit, which is streamed past and not kept. It is no JSON, so that
+# it can only become a record error.
+LINE_TOO_LONG = b"\0line too long"
+
+
+@dataclass(slots=True)
+class LineBlock:
+    r"""Consecutive lines of one file, without "\n" and without one "\r" before it.
+
+    `first_byte` is the offset of the first line in the (decompressed) file. `widths` holds the
+    bytes from each line's start to the next one's, or is None where that is len(line) + 1.
+
+    In a JSON array a line is one element of the array, and its number the element's, from 1. In
+    Parquet it is one row, written as JSON; its byte offset is 0.
+    """
+
+    file: str
+    first_byte: int
+    lines: list[bytes]
+    line_in_split: int = 0
+    widths: list[int] | None = None
+    lines_before: Callable[[], int] = field(default=lambda: 0, repr=False, compare=False)
+
+    @property
+    def first_line(self) -> int:
+        """The first line's number in the file, from 1.
+
+        Where the split begins inside the file, the lines before it are counted at the first call:
+        only messages need the number, and a run without bad records should not pay for it.
+        """
+        return self.lines_before() + self.line_in_split + 1
+
+    @property
+    def width(self) -> int:
+        """Bytes from the first line's start to the end of the last one's line break."""
+        return sum(self.widths) if self.widths is not None else sum(map(len, self.lines)) + len(self.lines)
+
+    def byte_of(self, index: int) -> int:
+        """The offset in the file of line `index` of this block."""
+        if self.widths is not None:
+            return self.first_byte + sum(self.widths[:index])
+        return self.first_byte + sum(map(len, self.lines[:index])) + index
+
+    def head(self, count: int) -> "LineBlock":
+        """The first `count` lines as a block of their own."""
+        count = max(count, 0)
+        return replace(self, lines=self.lines[:count], widths=self.widths and self.widths[:count])

@@ -1,0 +1,135 @@
+"""Bytes of a file, of standard input, or out of a compressed file."""
+
+import bz2
+import lzma
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO, Protocol
+
+from sftcli.errors import EnvironmentFault, FileError
+from sftcli.plan import STDIN, Split
+from sftcli.read.sniff import check_compressed
+
+# Compressed bytes handed over at a time. No decoder is told where to stop, so this bounds what one
+# call can swell to: to 4 MiB for ordinary text, to some 200 MB in a bomb.
+_FEED_BYTES = 4 << 10
+_COUNT_BYTES = 1 << 20
+
+
+class _Decoder(Protocol):
+    """What zlib, bz2, lzma and zstandard have in common: one object for one compressed stream."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
+def open_pieces(split: Split, size: int) -> Iterator[bytes]:
+    """The split's bytes, decompressed, in pieces of exactly `size` bytes and a shorter last one."""
+    if split.file == STDIN:
+        yield from _pieces(sys.stdin.buffer, split, size)
+        return
+    with open(split.file, "rb") as source:
+        if split.compression:
+            yield from _regroup(_decompress(source, split.file, split.compression), size)
+            return
+        if split.start:
+            source.seek(split.start)
+        yield from _pieces(source, split, size)
+
+
+def lines_before(file: str, position: int) -> int:
+    """How many line breaks there are before byte `position` of an uncompressed file."""
+    count = 0
+    if position:
+        with open(file, "rb") as source:
+            for start in range(0, position, _COUNT_BYTES):
+                count += source.read(min(_COUNT_BYTES, position - start)).count(b"\n")
+    return count
+
+
+def _pieces(source: BinaryIO, split: Split, size: int) -> Iterator[bytes]:
+    position = split.start
+    while split.end is None or position < split.end:
+        piece = source.read(size if split.end is None else min(size, split.end - position))
+        if not piece:
+            break
+        position += len(piece)
+        yield piece
+    if split.end is not None and position < split.end:
+        raise EnvironmentFault(
+            f"{split.file}: ends at byte {position}, but had {split.end} bytes when the run began; "
+            "run again when nothing writes to it"
+        )
+
+
+def _regroup(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
+    waiting: list[bytes] = []
+    count = 0
+    for piece in pieces:
+        waiting.append(piece)
+        count += len(piece)
+        if count >= size:
+            joined = b"".join(waiting)
+            whole = count - count % size
+            yield from (joined[start : start + size] for start in range(0, whole, size))
+            waiting = [joined[whole:]]
+            count -= whole
+    if count:
+        yield b"".join(waiting)
+
+
+def _decompress(source: BinaryIO, file: str, compression: str) -> Iterator[bytes]:
+    """All streams of a compressed file, one after another. Raises FileError for a broken one."""
+    new_decoder, problems = _DECODERS[compression]()
+    decoder: _Decoder | None = None
+    streams = size = 0
+    while data := source.read(_FEED_BYTES):
+        if not streams and not decoder:
+            check_compressed(data, file, compression)
+        while data:
+            if decoder is None:
+                # Between two streams, tape and block padding is allowed.
+                data = data.lstrip(b"\0") if streams else data
+                if not data:
+                    break
+                decoder = new_decoder()
+                streams += 1
+            try:
+                text = decoder.decompress(data)
+            except problems as problem:
+                raise FileError(
+                    f"{file}: broken {compression} data ({problem}) after {size} bytes of text; "
+                    "get the file again or compress it again"
+                ) from None
+            size += len(text)
+            if text:
+                yield text
+            data = decoder.unused_data if decoder.eof else b""
+            decoder = None if decoder.eof else decoder
+    if decoder is not None or not streams:
+        raise FileError(
+            f"{file}: the {compression} data breaks off after {size} bytes of text: a download or copy "
+            "that did not finish; get the file again"
+        )
+
+
+_NewDecoder = tuple[Callable[[], _Decoder], tuple[type[Exception], ...]]
+
+
+def _zstd() -> _NewDecoder:
+    import zstandard  # noqa: PLC0415 (only for .zst files)
+
+    return lambda: zstandard.ZstdDecompressor().decompressobj(), (zstandard.ZstdError,)
+
+
+# How to make a decoder for one stream, and what it raises for broken data.
+_DECODERS: dict[str, Callable[[], _NewDecoder]] = {
+    "gz": lambda: (lambda: zlib.decompressobj(wbits=31), (zlib.error,)),
+    "bz2": lambda: (bz2.BZ2Decompressor, (OSError, ValueError)),
+    "xz": lambda: (lzma.LZMADecompressor, (lzma.LZMAError,)),
+    "zst": _zstd,
+}
