@@ -7,7 +7,7 @@ import msgspec
 Role = Literal["system", "user", "assistant", "tool"]
 
 
-class Message(msgspec.Struct):
+class Message(msgspec.Struct, gc=False):
     """One turn.
 
     `trained` is the record's own flag (`train`, `weight`, ...), None where it has none.
@@ -23,14 +23,14 @@ class Message(msgspec.Struct):
     reasoning_content: str | None = None
 
 
-class Segment(msgspec.Struct):
+class Segment(msgspec.Struct, gc=False):
     """A stretch of a free layout (`segments`, `text`) and whether it is trained."""
 
     text: str
     trained: bool
 
 
-class Conversation(msgspec.Struct):
+class Conversation(msgspec.Struct, gc=False):
     """One record, judged and normalised.
 
     Exactly one of these says what is rendered: `segments` (the record brings its own layout),

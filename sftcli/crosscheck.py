@@ -47,7 +47,7 @@ class Engines:
         self._name = tokenizer.name
         self._reference = ReferenceEngine(tokenizer)
         self._chosen: Engine | None = None
-        self.builder = RunBuilder(tokenizer)
+        self.builder = RunBuilder(tokenizer, self._reference)
 
     @property
     def name(self) -> str:

@@ -15,13 +15,15 @@ from sftcli.render import Rendered
 from sftcli.runs import TEXT, RunBuilder, Runs
 from sftcli.tokenizer import Tokenizer
 
+Ints = npt.NDArray[np.int64]
+
 
 class Encoder:
     """Encodes rendered rows with one tokenizer and one engine."""
 
     def __init__(self, tokenizer: Tokenizer, engine: Engine) -> None:
         self.engine = engine
-        self.builder = RunBuilder(tokenizer)
+        self.builder = RunBuilder(tokenizer, engine)
 
     def encode(self, rows: Sequence[Rendered], lines: Sequence[int]) -> TokenBatch:
         """Tokenize R rows; `lines` are the R input lines they came from."""
@@ -33,96 +35,93 @@ class Encoder:
 
 
 def encode_runs(runs: Runs, engine: Engine) -> TokenBatch:
-    """Tokenize the runs and put their tokens and the control tokens in their places."""
-    segment_stops = np.cumsum(np.array(runs.segment_bytes, np.int64))
-    run_stops = segment_stops[np.array(runs.run_ends, np.int64) - 1]
-    sizes = np.diff(run_stops, prepend=0)
+    """Tokenize the runs, and put their tokens and the template's tokens in their places."""
+    sizes = np.array(runs.sizes, np.int64)
     encoded = engine.encode(runs.texts, sizes, np.array(runs.leads, np.bool_))
-    return _assemble(runs, encoded, segment_stops)
+    token = np.array(runs.token, np.int32)
+    is_text = token == TEXT
+    segment_stops = np.cumsum(np.array(runs.size, np.int64))
 
-
-def _assemble(runs: Runs, encoded: Encoded, segment_stops: npt.NDArray[np.int64]) -> TokenBatch:
-    units = np.array(runs.units, np.int64)
-    is_run = units == TEXT
-    unit_lengths = np.ones(len(units), np.int64)
-    unit_lengths[is_run] = np.diff(encoded.ends, prepend=0)
-    unit_stops = np.cumsum(unit_lengths)
-    total = int(unit_stops[-1]) if len(units) else 0
-
-    in_run = np.ones(total, np.bool_)
-    in_run[unit_stops[~is_run] - 1] = False
-    ids, piece, trained = (np.empty(total, dtype) for dtype in (np.int32, np.int32, np.bool_))
-    ids[in_run], ids[~in_run] = encoded.ids, units[~is_run]
-    run_piece, run_trained, crossing = _project(runs, encoded, segment_stops)
-    piece[in_run], piece[~in_run] = run_piece, runs.control_piece
-    trained[in_run], trained[~in_run] = run_trained, runs.control_trained
+    counts = np.ones(len(token), np.int64)
+    text_segments = np.flatnonzero(is_text)
+    counts[text_segments], across = _tokens_per_segment(encoded, segment_stops[text_segments])
+    in_run = np.repeat(is_text, counts)
+    ids = np.empty(len(in_run), np.int32)
+    ids[in_run], ids[~in_run] = encoded.ids, token[~is_text]
+    piece = np.repeat(np.array(runs.piece, np.int32), counts)
+    trained = np.repeat(np.array(runs.trained, np.bool_), counts)
 
     row_ends = np.array(runs.row_ends, np.int64)
-    offsets = np.concatenate(([0], unit_stops))[np.concatenate(([0], row_ends))]
+    offsets = np.append(0, np.cumsum(counts))[np.append(0, row_ends)]
     straddles = np.zeros((len(row_ends), 2), np.int32)
-    if crossing:
-        places = np.flatnonzero(in_run)[crossing]
-        rows = np.searchsorted(offsets, places, "right") - 1
-        np.add.at(straddles, (rows, trained[places].astype(np.int64)), 1)
+    if len(across):
+        spans = _Spans(runs, encoded, segment_stops, np.cumsum(sizes))
+        places = np.flatnonzero(in_run)
+        for token_index in dict.fromkeys(across.tolist()):
+            owner = spans.owner(token_index)
+            if owner is None:
+                continue
+            place = int(places[token_index])
+            piece[place], trained[place] = runs.piece[owner], runs.trained[owner]
+            row = int(np.searchsorted(offsets, place, "right")) - 1
+            straddles[row, int(trained[place])] += 1
     return TokenBatch(ids, offsets, trained, piece, np.array(runs.lines, np.int64), straddles)
 
 
-def _project(
-    runs: Runs, encoded: Encoded, segment_stops: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_], list[int]]:
-    """Each run token's piece and mask, and the tokens that lie across a mask boundary (M4).
+def _tokens_per_segment(encoded: Encoded, stops: Ints) -> tuple[Ints, Ints]:
+    """How many tokens each text segment has, and the tokens that lie across a segment's end.
 
-    A token belongs to the segment of its first byte. One that straddles a mask boundary is
-    masked, unless its untrained part is only white space.
+    `stops` are the segments' ends in bytes. A token belongs to the segment of its first byte.
     """
-    segment_piece = np.array(runs.segment_piece, np.int32)
-    segment_trained = np.array(runs.segment_trained, np.bool_)
-    inside = np.searchsorted(encoded.stops, segment_stops, "right")  # tokens that end by then
+    inside = np.searchsorted(encoded.stops, stops, "right")  # tokens that end by then
     starts = np.append(encoded.starts, np.iinfo(np.int64).max)
-    across = starts[inside] < segment_stops
-    counts = np.diff(inside + across, prepend=0)
-    piece, trained = np.repeat(segment_piece, counts), np.repeat(segment_trained, counts)
-
-    crossing: list[int] = []
-    for segment in np.flatnonzero(across).tolist():
-        token = int(inside[segment])
-        if crossing and crossing[-1] == token:
-            continue
-        start, stop = int(encoded.starts[token]), int(encoded.stops[token])
-        first = int(np.searchsorted(segment_stops, start, "right"))
-        last = int(np.searchsorted(segment_stops, stop, "left"))
-        flags = runs.segment_trained[first : last + 1]
-        if all(flags) or not any(flags):
-            continue
-        crossing.append(token)
-        if _untrained_is_white(runs, segment_stops, start, stop, first, last):
-            trained[token] = True
-            piece[token] = next(segment_piece[i] for i in range(first, last + 1) if runs.segment_trained[i])
-        else:
-            trained[token] = False
-    return piece, trained, crossing
+    across = starts[inside] < stops
+    return np.diff(inside + across, prepend=0), inside[across]
 
 
-def _untrained_is_white(
-    runs: Runs, segment_stops: npt.NDArray[np.int64], start: int, stop: int, first: int, last: int
-) -> bool:
-    """Whether the untrained characters of the token at [start, stop) are all white space."""
-    run = int(np.searchsorted(runs.run_ends, first, "right"))
-    run_start = int(segment_stops[runs.run_ends[run - 1] - 1]) if run else 0
-    raw = runs.texts[run].encode()
-    untrained = b""
-    for segment in range(first, last + 1):
-        if not runs.segment_trained[segment]:
-            begin = int(segment_stops[segment - 1]) if segment else 0
-            begin, end = max(start, begin) - run_start, min(stop, int(segment_stops[segment])) - run_start
-            # A token may hold a part of a character's bytes: all of the character decides.
-            while _is_inside(raw, begin):
-                begin -= 1
-            while _is_inside(raw, end):
-                end += 1
-            untrained += raw[begin:end]
-    return untrained.decode().isspace()
+class _Spans:
+    """Finds which segment decides over a token that lies across segments (contract M4)."""
+
+    def __init__(self, runs: Runs, encoded: Encoded, segment_stops: Ints, run_stops: Ints) -> None:
+        self._runs = runs
+        self._encoded = encoded
+        self._segment_stops = segment_stops
+        self._run_stops = run_stops
+
+    def owner(self, token: int) -> int | None:
+        """The segment whose piece and mask the token takes, None where no mask boundary is in it.
+
+        A token across a mask boundary is masked, unless its untrained part is only white space.
+        """
+        start, stop = int(self._encoded.starts[token]), int(self._encoded.stops[token])
+        first = int(np.searchsorted(self._segment_stops, start, "right"))
+        last = int(np.searchsorted(self._segment_stops, stop, "left"))
+        inside = [index for index in range(first, last + 1) if self._runs.size[index]]
+        trained = [index for index in inside if self._runs.trained[index]]
+        untrained = [index for index in inside if not self._runs.trained[index]]
+        if not trained or not untrained:
+            return None
+        text = b"".join(self._bytes(index, start, stop) for index in untrained)
+        return (trained if text.decode().isspace() else untrained)[0]
+
+    def _bytes(self, segment: int, start: int, stop: int) -> bytes:
+        """The part of a segment in [start, stop) of all runs, in whole characters.
+
+        A token may hold some bytes of a character only: then all of the character decides.
+        """
+        run = int(np.searchsorted(self._run_stops, start, "right"))
+        base = int(self._run_stops[run]) - self._runs.sizes[run]
+        end = int(self._segment_stops[segment])
+        begin = end - self._runs.size[segment]
+        raw = self._runs.texts[run].encode()
+        first, last = max(start, begin) - base, min(stop, end) - base
+        while _is_inside(raw, first):
+            first -= 1
+        while _is_inside(raw, last):
+            last += 1
+        return raw[first:last]
 
 
 def _is_inside(raw: bytes, at: int) -> bool:
-    return at < len(raw) and raw[at] & 0xC0 == 0x80  # the first byte of a character is no such byte
+    """Whether the byte at `at` continues a character (in UTF-8, 10xxxxxx)."""
+    return at < len(raw) and raw[at] & 0xC0 == 0x80

@@ -11,13 +11,13 @@ import msgspec
 
 from sftcli.conversation import Conversation, Message
 from sftcli.errors import RecordError
-from sftcli.templates import PromptTemplate, RoleTemplate, TurnLayout
+from sftcli.templates import PromptTemplate, RoleTemplate
 
 TrainOn = Literal["assistant", "last", "all"]
 TrainOnEos = Literal["turn", "last", "none", "all"]
 
 
-class Piece(msgspec.Struct, frozen=True):
+class Piece(msgspec.Struct, frozen=True, gc=False):
     """A stretch of a row's text.
 
     `content` is True for data, which never becomes a control token, and False for template text,
@@ -32,7 +32,7 @@ class Piece(msgspec.Struct, frozen=True):
     role: str = ""
 
 
-class Rendered(msgspec.Struct):
+class Rendered(msgspec.Struct, gc=False):
     """One row before tokenizing. `notes` names what the user should know, each counted once."""
 
     pieces: list[Piece]
@@ -74,34 +74,38 @@ def render_chat(
     if messages[0].role == "system" and template.system_in_user is not None:
         merged = _merged_system(messages, template, trained[0], first)
         messages, trained, first = messages[1:], trained[1:], first + 1
-    last_trained = max((i for i, flag in enumerate(trained) if flag), default=-1)
+    last_trained = _last(trained)
     everything = policy.train_on == "all"
 
     pieces = [Piece(template.begin, False, everything)] if template.begin else []
-    notes: list[str] = []
+    add = pieces.append
+    notes: tuple[str, ...] = ()
     for index, (message, train) in enumerate(zip(messages, trained, strict=True)):
         turn, role = first + index, message.role
         layout = template.layout(message, turn)
-        text, end_stripped = _content(message, layout, template.trim)
-        if end_stripped:
-            notes.append("terminator_in_content")
+        text = message.content.strip() if template.trim else message.content
+        if role == "assistant" and text.endswith(layout.end):
+            # An answer that already ends in the terminator's text does not get a second one.
+            text = text.removesuffix(layout.end)
+            text = text.strip() if template.trim else text
+            notes = ("terminator_in_content",)
         if layout.before:
-            pieces.append(Piece(layout.before, False, everything, turn, role))
+            add(Piece(layout.before, False, everything, turn, role))
         if layout.lead:
-            pieces.append(Piece(layout.lead, False, train, turn, role))
-        if index == 0:
+            add(Piece(layout.lead, False, train, turn, role))
+        if index == 0 and merged:
             pieces.extend(merged)
         if text:
-            pieces.append(Piece(text, True, train, turn, role))
+            add(Piece(text, True, train, turn, role))
         if layout.end:
-            end = _end_trained(policy, train, index == last_trained)
-            pieces.append(Piece(layout.end, False, end, turn, role))
+            end = train if policy.train_on_eos == "turn" else _end_trained(policy, train, index == last_trained)
+            add(Piece(layout.end, False, end, turn, role))
         if layout.after:
-            pieces.append(Piece(layout.after, False, everything, turn, role))
+            add(Piece(layout.after, False, everything, turn, role))
     if template.close:
         close = policy.train_on_eos == "all" or (everything and policy.train_on_eos != "none")
-        pieces.append(Piece(template.close, False, close))
-    return Rendered(pieces, tuple(notes))
+        add(Piece(template.close, False, close))
+    return Rendered(pieces, notes)
 
 
 def render_prompt(
@@ -151,17 +155,22 @@ def render_segments(conversation: Conversation, begin: str, end: str, policy: Ma
 
 def trained_turns(messages: list[Message], policy: MaskPolicy) -> list[bool]:
     """Which messages are trained: the record's own flag where it has one, else the policy."""
-    last = max((i for i, message in enumerate(messages) if message.role == "assistant"), default=-1)
-
-    def by_policy(index: int, message: Message) -> bool:
-        if policy.train_on == "all":
-            return True
-        return message.role == "assistant" and (policy.train_on == "assistant" or index == last)
-
+    if policy.train_on == "all":
+        chosen = [True] * len(messages)
+    else:
+        chosen = [message.role == "assistant" for message in messages]
+        if policy.train_on == "last":
+            last = _last(chosen)
+            chosen = [index == last for index in range(len(messages))]
     return [
-        by_policy(index, message) if message.trained is None else message.trained
-        for index, message in enumerate(messages)
+        by_policy if message.trained is None else message.trained
+        for message, by_policy in zip(messages, chosen, strict=True)
     ]
+
+
+def _last(flags: list[bool]) -> int:
+    """The place of the last True, or -1."""
+    return len(flags) - 1 - flags[::-1].index(True) if True in flags else -1
 
 
 def with_system(messages: list[Message], system: str | None) -> list[Message]:
@@ -179,18 +188,6 @@ def _end_trained(policy: MaskPolicy, turn_trained: bool, is_last_trained: bool) 
     if policy.train_on_eos == "last":
         return is_last_trained
     return policy.train_on_eos == "all"
-
-
-def _content(message: Message, layout: TurnLayout, trim: bool) -> tuple[str, bool]:
-    """A message's text as the template lays it out, and whether it spelled its own terminator.
-
-    An answer that already ends in the terminator's text does not get a second one.
-    """
-    text = message.content.strip() if trim else message.content
-    if message.role == "assistant" and layout.end and text.endswith(layout.end):
-        text = text.removesuffix(layout.end)
-        return text.strip() if trim else text, True
-    return text, False
 
 
 def _merged_system(messages: list[Message], template: RoleTemplate, trained: bool, turn: int) -> list[Piece]:

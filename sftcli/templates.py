@@ -58,25 +58,28 @@ class RoleTemplate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
         `turn` is its place in the record, -1 for a system text that the record does not hold.
         """
+        layout = self.roles.get(message.role)
+        if layout is None or message.tool_calls or message.reasoning_content:
+            raise self._refusal(message, turn)
+        return layout
+
+    def _refusal(self, message: Message, turn: int) -> RecordError:
         where = f"message {turn}" if turn >= 0 else "the system text"
         path = ("messages", turn) if turn >= 0 else ()
-        if message.tool_calls or message.reasoning_content:
-            what = "tool calls" if message.tool_calls else "reasoning_content"
-            raise RecordError(
-                "unsupported_message",
-                f"{where}: template {self.name!r} has no layout for {what}; "
-                "use a chat template that has one (--template tokenizer or a .jinja file)",
-                path=path,
-            )
-        try:
-            return self.roles[message.role]
-        except KeyError:
-            raise RecordError(
+        if message.role not in self.roles:
+            return RecordError(
                 "unsupported_role",
                 f"{where}: template {self.name!r} has no layout for role {message.role!r} "
                 f"(it has {', '.join(self.roles)})",
                 path=path,
-            ) from None
+            )
+        what = "tool calls" if message.tool_calls else "reasoning_content"
+        return RecordError(
+            "unsupported_message",
+            f"{where}: template {self.name!r} has no layout for {what}; "
+            "use a chat template that has one (--template tokenizer or a .jinja file)",
+            path=path,
+        )
 
     def check(self) -> None:
         if "assistant" not in self.roles:
