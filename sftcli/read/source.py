@@ -11,9 +11,10 @@ from sftcli.errors import EnvironmentFault, FileError
 from sftcli.plan import STDIN, Split
 from sftcli.read.sniff import check_compressed
 
-# Compressed bytes handed over at a time. No decoder is told where to stop, so this bounds what one
-# call can swell to: to 4 MiB for ordinary text, to some 200 MB in a bomb.
-_FEED_BYTES = 4 << 10
+# Compressed bytes handed over at a time. gzip and zstd cannot be told where to stop, so this bounds
+# what one call can swell to: a few KiB of ordinary text, and some 100 MB in a bomb.
+_FEED_BYTES = 1 << 10
+_TEXT_BYTES = 1 << 20  # what bz2 and xz may give at a time: they swell without bounds
 _COUNT_BYTES = 1 << 20
 
 
@@ -99,15 +100,14 @@ def _decompress(source: BinaryIO, file: str, compression: str) -> Iterator[bytes
                 decoder = new_decoder()
                 streams += 1
             try:
-                text = decoder.decompress(data)
+                for text in _unpack(decoder, data):
+                    size += len(text)
+                    yield text
             except problems as problem:
                 raise FileError(
                     f"{file}: broken {compression} data ({problem}) after {size} bytes of text; "
                     "get the file again or compress it again"
                 ) from None
-            size += len(text)
-            if text:
-                yield text
             data = decoder.unused_data if decoder.eof else b""
             decoder = None if decoder.eof else decoder
     if decoder is not None or not streams:
@@ -115,6 +115,15 @@ def _decompress(source: BinaryIO, file: str, compression: str) -> Iterator[bytes
             f"{file}: the {compression} data breaks off after {size} bytes of text: a download or copy "
             "that did not finish; get the file again"
         )
+
+
+def _unpack(decoder: _Decoder, data: bytes) -> Iterator[bytes]:
+    if isinstance(decoder, bz2.BZ2Decompressor | lzma.LZMADecompressor):
+        yield decoder.decompress(data, _TEXT_BYTES)
+        while not decoder.eof and not decoder.needs_input:
+            yield decoder.decompress(b"", _TEXT_BYTES)
+    else:
+        yield decoder.decompress(data)
 
 
 _NewDecoder = tuple[Callable[[], _Decoder], tuple[type[Exception], ...]]
