@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sftcli.conversation import Conversation, Message, Segment
 from sftcli.errors import RecordError, UsageError
-from sftcli.parse import column_of, decode_line, detect_format, make_parser
+from sftcli.parse import FORMATS, column_of, decode_line, detect_format, make_parser
 from sftcli.parse.messages import FLAGS, ROLES
 from sftcli.read import LINE_TOO_LONG
 
@@ -398,6 +400,38 @@ def test_bad_records(case: str, expected: str) -> None:
         make_parser(record_format, {})(record)
     error = caught.value
     assert f"    {column_of(text.encode(), error.path)} {error.code}: {error.message}" == expected
+
+
+WORDS = """instruction input output system history prompt completion response messages conversations
+segments text label role content from value tools tool_calls function name arguments type train weight"""
+KEYS = st.sampled_from(WORDS.split())
+TEXTS = st.sampled_from(
+    ["", " ", "a", "user", "gpt", "function_call", "{}", '{"name": "f", "arguments": {}}']
+)
+LEAVES = TEXTS | st.none() | st.booleans() | st.sampled_from([0, 1, 0.5, "text"])
+TURNS = st.fixed_dictionaries(
+    dict.fromkeys(("role", "content", "from", "value", "text"), TEXTS),
+    optional=dict.fromkeys(("train", "weight", "label", "name", "tool_calls"), LEAVES),
+)
+VALUES = st.lists(TURNS, max_size=3) | st.recursive(
+    LEAVES,
+    lambda parts: st.lists(parts, max_size=3) | st.dictionaries(KEYS, parts, max_size=4),
+    max_leaves=15,
+)
+
+
+@given(st.dictionaries(KEYS, VALUES, max_size=5), st.sampled_from(sorted(FORMATS)), st.booleans())
+def test_any_object_is_a_conversation_or_a_record_error(
+    record: dict[str, Any], record_format: str, renamed: bool
+) -> None:
+    raw = json.dumps(record).encode()
+    names = {"role": "from", "output": "response", "messages": "conversations"} if renamed else {}
+    try:
+        conversation = parse(record_format, record, names, (("prompt",), ("input",)))
+    except RecordError as error:
+        assert error.path == () or column_of(raw, error.path) > 1  # noqa: PT017
+    else:
+        assert all(type(message.content) is str for message in conversation.messages)
 
 
 def test_messages_speak_of_the_datas_own_names() -> None:
