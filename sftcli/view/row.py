@@ -1,0 +1,197 @@
+"""One row as a person sees it: its tokens with their text, their mask and where they came from."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from sftcli.batch import IGNORE, TokenBatch
+from sftcli.errors import TokenizerError
+from sftcli.render import Rendered
+from sftcli.tokenizer import Tokenizer
+
+Origin = Literal["template", "content"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The record a row was made from; `line` is 1-based."""
+
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenView:
+    """One token. `origin`, `turn` and `role` are None where they are not known.
+
+    `text`: the texts of a row's tokens, joined, are the row's text; bytes that are no text stand
+    as `\\xNN`. A character that is split over several tokens is never cut: `group` says how many
+    tokens share this text, and the others have group 0 and no text. `control`: one of the
+    tokenizer's control tokens.
+    """
+
+    i: int
+    id: int
+    text: str
+    label: int
+    trained: bool
+    control: bool
+    origin: Origin | None = None
+    turn: int | None = None
+    role: str | None = None
+    group: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """`turns` is None where the turns are not known."""
+
+    tokens: int
+    trained: int
+    turns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RowView:
+    """One row; `row` is its number, from 0."""
+
+    row: int
+    source: Source | None
+    tokens: tuple[TokenView, ...]
+
+    @property
+    def counts(self) -> Counts:
+        turns = {token.turn for token in self.tokens if token.turn is not None}
+        known = any(token.origin is not None for token in self.tokens)
+        trained = sum(token.trained for token in self.tokens)
+        return Counts(len(self.tokens), trained, len(turns) if known else None)
+
+
+def row_from_batch(
+    tokenizer: Tokenizer,
+    batch: TokenBatch,
+    index: int,
+    rendered: Rendered,
+    source: Source | None,
+    *,
+    row: int | None = None,
+) -> RowView:
+    """Row `index` of a batch, with all that is known before writing.
+
+    `rendered` is what that row was encoded from; `row` is its number among all rows, where that
+    is not its place in the batch.
+    """
+    part = slice(int(batch.offsets[index]), int(batch.offsets[index + 1]))
+    ids, labels = batch.ids[part].tolist(), batch.labels()[part].tolist()
+    trained = batch.trained[part].tolist()
+    texts = token_texts(_bytes_of(tokenizer, ids))
+    places = _places(texts, batch.piece[part].tolist(), rendered)
+    control = _control_ids(tokenizer)
+    tokens = []
+    for i, (text, group) in enumerate(texts):
+        piece = rendered.pieces[places[i]]
+        tokens.append(
+            TokenView(
+                i=i,
+                id=ids[i],
+                text=text,
+                label=labels[i],
+                trained=trained[i],
+                control=ids[i] in control,
+                origin="content" if piece.content else "template",
+                turn=piece.turn if piece.turn >= 0 else None,
+                role=piece.role or None,
+                group=group,
+            )
+        )
+    return RowView(index if row is None else row, source, tuple(tokens))
+
+
+def row_from_columns(
+    tokenizer: Tokenizer,
+    ids: Sequence[int] | npt.NDArray[np.integer],
+    labels: Sequence[int] | npt.NDArray[np.integer],
+    row: int,
+) -> RowView:
+    """A row of a prepared folder, which holds ids and labels alone.
+
+    Raises TokenizerError for an id that the tokenizer does not have.
+    """
+    plain_ids, plain_labels = [int(value) for value in ids], [int(value) for value in labels]
+    control = _control_ids(tokenizer)
+    texts = token_texts(_bytes_of(tokenizer, plain_ids))
+    tokens = (
+        TokenView(i, id_, text, label, label != IGNORE, id_ in control, group=group)
+        for i, (id_, label, (text, group)) in enumerate(zip(plain_ids, plain_labels, texts, strict=True))
+    )
+    return RowView(row, None, tuple(tokens))
+
+
+def token_texts(tokens: Sequence[bytes]) -> list[tuple[str, int]]:
+    """Each token's (text, group): whole characters, on the first of the tokens that share them."""
+    texts: list[tuple[str, int]] = []
+    while len(texts) < len(tokens):
+        first = len(texts)
+        size = _group_size(tokens, first)
+        text = b"".join(tokens[first : first + size]).decode(errors="backslashreplace")
+        texts.append((text, size))
+        texts.extend([("", 0)] * (size - 1))
+    return texts
+
+
+def _group_size(tokens: Sequence[bytes], first: int) -> int:
+    """How many tokens from `first` on it takes until no character is cut.
+
+    A token whose bytes are no text, whatever follows, stands alone.
+    """
+    raw = b""
+    for last in range(first, len(tokens)):
+        raw += tokens[last]
+        try:
+            raw.decode()
+        except UnicodeDecodeError as problem:
+            if problem.end < len(raw) or problem.reason != "unexpected end of data":
+                return 1
+        else:
+            return last - first + 1
+    return 1
+
+
+def _places(texts: Sequence[tuple[str, int]], places: list[int], rendered: Rendered) -> list[int]:
+    """The piece that each token is seen as part of.
+
+    A batch gives a token to the piece of its first byte, so that of `hi ` and `USER:` the token
+    ` USER` would go to the turn before; a reader looks at the word.
+    """
+    if "".join(text for text, _ in texts) != rendered.text:
+        return places  # some tokenizers add a space or swallow one
+    stops = list(accumulate(len(piece.text) for piece in rendered.pieces))
+    seen, at = list(places), 0
+    for i, (text, _) in enumerate(texts):
+        space = len(text) - len(text.lstrip())
+        if 0 < space < len(text):
+            seen[i] = bisect_right(stops, at + space)
+        at += len(text)
+    return seen
+
+
+def _bytes_of(tokenizer: Tokenizer, ids: Sequence[int]) -> list[bytes]:
+    known: dict[int, bytes] = {}
+    for id_ in ids:
+        if id_ not in known:
+            if not 0 <= id_ < tokenizer.size or tokenizer.reference.id_to_token(id_) is None:
+                raise TokenizerError(
+                    f"id {id_} is not in tokenizer {tokenizer.name!r} (its ids end at {tokenizer.size - 1}); "
+                    "name the tokenizer that made these tokens"
+                )
+            known[id_] = tokenizer.token_bytes(id_)
+    return [known[id_] for id_ in ids]
+
+
+def _control_ids(tokenizer: Tokenizer) -> frozenset[int]:
+    return frozenset(token.id for token in tokenizer.control_tokens.values())
