@@ -52,6 +52,7 @@ class ReferenceEngine:
         import tokenizers
 
         self._tokenizer = tokenizer.reference
+        self._lost = frozenset(b"" if tokenizer.layout.model.unk_token else tokenizer.missing_bytes)
         self._start_matters = self._is_start_special(tokenizer)
         if self._start_matters or tokenizer.trims_offsets:
             self._tokenizer = tokenizers.Tokenizer.from_str(tokenizer.reference.to_str())
@@ -62,7 +63,11 @@ class ReferenceEngine:
 
     def _is_start_special(self, tokenizer: Tokenizer) -> bool:
         """Whether text after a control token is tokenized otherwise than text at the start."""
-        plain = [t.content for t in tokenizer.control_tokens.values() if not (t.lstrip or t.rstrip or t.single_word)]
+        plain = [
+            t.content
+            for t in tokenizer.control_tokens.values()
+            if not (t.lstrip or t.rstrip or t.single_word)
+        ]
         if not plain:
             return False
         self._tokenizer.encode_special_tokens = False
@@ -77,6 +82,8 @@ class ReferenceEngine:
             if any(_SENTINEL in text for text in texts):
                 raise TokenizerError(f"a text holds the reserved character pair {_SENTINEL!a}")
             texts = [text if lead else _SENTINEL + text for text, lead in zip(texts, leading, strict=True)]
+        if self._lost:
+            self._refuse_lost_bytes(texts)
         found = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
         ids: list[npt.NDArray[np.int32]] = []
         spans: list[Ints] = []
@@ -98,6 +105,16 @@ class ReferenceEngine:
             starts=flat[:, 0],
             stops=np.maximum.accumulate(flat[:, 1]),
         )
+
+    def _refuse_lost_bytes(self, texts: Sequence[str]) -> None:
+        """Refuse text that the library would shorten without a word, with wrong offsets after it."""
+        for text in texts:
+            if not self._lost.isdisjoint(text.encode()):
+                char = next(char for char in text if not self._lost.isdisjoint(char.encode()))
+                raise TokenizerError(
+                    f"the tokenizer has no token for {char!r} and would drop it from {text[:80]!r}; "
+                    "train it with all 256 bytes in its alphabet, or give it an unk token"
+                )
 
     def one_shot(self, text: str) -> list[int]:
         """The ids of a whole text in which control tokens are read as such."""
@@ -166,7 +183,9 @@ class FastEngine:
             one = self.reference.encode([texts[index]], sizes[index : index + 1], np.zeros(1, np.bool_))
             first, last = ends[index] - counts[index], ends[index]
             if not np.array_equal(one.ids, ids[first:last]):
-                raise TokenizerError(f"the two engines differ on {texts[index][:80]!r}; use --encoder tokenizers")
+                raise TokenizerError(
+                    f"the two engines differ on {texts[index][:80]!r}; use --encoder tokenizers"
+                )
             base = text_stops[index] - sizes[index]
             starts[first:last], stops[first:last] = one.starts + base, one.stops + base
         return Encoded(ids, ends, starts, stops)

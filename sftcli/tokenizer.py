@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import tokenizers
 
-from sftcli.errors import TokenizerError
+from sftcli.errors import InternalError, TokenizerError
 
 # What a folder may hold besides tokenizer.json; all of it travels to OUT/tokenizer.
 SIDE_FILES = (
@@ -55,6 +55,7 @@ class _Part(msgspec.Struct):
 class _Model(msgspec.Struct):
     type: str = "BPE"
     vocab: dict[str, int] | list[tuple[str, float]] = {}
+    unk_token: str | None = None
 
 
 class _TokenizerJson(msgspec.Struct):
@@ -77,21 +78,41 @@ class Tokenizer:
     files: dict[str, bytes]
     config: dict[str, Any]
     specials: dict[str, str | None]
-    reference: tokenizers.Tokenizer
     added: tuple[tuple[str, int], ...] = ()
-    promoted: tuple[str, ...] = field(default=(), repr=False)
+    extended: tokenizers.Tokenizer | None = None
+
+    @cached_property
+    def reference(self) -> tokenizers.Tokenizer:
+        """The tokenizer as the `tokenizers` library has it. Raises TokenizerError if it cannot."""
+        if self.extended is not None:
+            return self.extended
+        try:
+            loaded = tokenizers.Tokenizer.from_buffer(self.files["tokenizer.json"])
+        except Exception as problem:  # the library raises bare Exception and ValueError
+            raise TokenizerError(f"{self.name}: tokenizer.json cannot be read: {problem}") from None
+        # A baked-in truncation or padding would shorten or lengthen rows behind our back.
+        loaded.no_truncation()
+        loaded.no_padding()
+        return loaded
 
     @cached_property
     def layout(self) -> _TokenizerJson:
-        raw = self.files["tokenizer.json"]
-        if self.added or self.promoted:
-            raw = self.reference.to_str().encode()
-        return msgspec.json.decode(raw, type=_TokenizerJson)
+        try:
+            return msgspec.json.decode(self.json, type=_TokenizerJson)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
+            raise TokenizerError(f"{self.name}: tokenizer.json cannot be read: {problem}") from None
+
+    @cached_property
+    def json(self) -> bytes:
+        """tokenizer.json: the original, or the extended tokenizer's."""
+        if self.extended is None:
+            return self.files["tokenizer.json"]
+        return self.extended.to_str(pretty=True).encode()
 
     @cached_property
     def sha256(self) -> str:
         """Of tokenizer.json as it is saved with the output."""
-        return hashlib.sha256(self.saved_files()["tokenizer.json"]).hexdigest()
+        return hashlib.sha256(self.json).hexdigest()
 
     @cached_property
     def control_tokens(self) -> dict[str, _AddedToken]:
@@ -104,6 +125,13 @@ class Tokenizer:
         vocab = self.layout.model.vocab
         top = max(vocab.values(), default=-1) if isinstance(vocab, dict) else len(vocab) - 1
         return max([top, *(token.id for token in self.layout.added_tokens)]) + 1
+
+    def with_named_specials(self) -> "Tokenizer":
+        """As in transformers: what the config names as a special token is a control token."""
+        named = [text for text in self.specials.values() if text and text == text.strip()]
+        if all(text in self.control_tokens for text in named):
+            return self
+        return self.with_control_tokens(named)
 
     @property
     def chat_template(self) -> str | None:
@@ -133,18 +161,36 @@ class Tokenizer:
         return (self.specials["bos"] or "") if wants else ""
 
     @cached_property
-    def is_byte_level(self) -> bool:
-        """Whether every token is a fixed string of bytes, so that byte counts give offsets."""
+    def spells_bytes(self) -> bool:
+        """Whether its tokens are written in GPT-2's alphabet for bytes."""
         layout = self.layout
-        before = layout.pre_tokenizer.flat() if layout.pre_tokenizer else []
         return (
             isinstance(layout.model.vocab, dict)
             and layout.model.type == "BPE"
-            and any(part.type == "ByteLevel" for part in before)
-            and not any(part.add_prefix_space for part in before)
-            and (layout.normalizer is None or self.normalizes_nfc)
+            and any(part.type == "ByteLevel" for part in self._pre_tokenizers)
             and set("".join(layout.model.vocab)) <= _BYTE_OF_CHAR.keys() | set(self._added_text)
         )
+
+    @cached_property
+    def missing_bytes(self) -> bytes:
+        """The bytes that no token stands for, of a vocabulary that was trained without them."""
+        if not self.spells_bytes:
+            return b""
+        return bytes(byte for char, byte in _BYTE_OF_CHAR.items() if char not in self.layout.model.vocab)
+
+    @cached_property
+    def is_byte_level(self) -> bool:
+        """Whether every token is a fixed string of bytes, so that byte counts give offsets."""
+        return (
+            self.spells_bytes
+            and not self.missing_bytes
+            and not any(part.add_prefix_space for part in self._pre_tokenizers)
+            and (self.layout.normalizer is None or self.normalizes_nfc)
+        )
+
+    @property
+    def _pre_tokenizers(self) -> list[_Part]:
+        return self.layout.pre_tokenizer.flat() if self.layout.pre_tokenizer else []
 
     @property
     def trims_offsets(self) -> bool:
@@ -166,7 +212,8 @@ class Tokenizer:
         """int32[size]: the UTF-8 bytes that each id stands for (byte-level tokenizers only)."""
         lengths = np.zeros(self.size, np.int32)
         vocab = self.layout.model.vocab
-        assert isinstance(vocab, dict)
+        if not isinstance(vocab, dict):
+            raise InternalError(f"{self.name}: byte lengths are asked of a tokenizer that is not byte-level")
         ids = np.fromiter(vocab.values(), np.int64, len(vocab))
         lengths[ids] = np.fromiter(map(len, vocab), np.int32, len(vocab))
         for token in self.layout.added_tokens:
@@ -180,7 +227,7 @@ class Tokenizer:
             return b""
         if token_id in self._added_ids:
             return text.encode()
-        if self.is_byte_level:
+        if self.spells_bytes:
             return bytes(_BYTE_OF_CHAR[char] for char in text)
         if len(text) == 6 and text.startswith("<0x") and text.endswith(">"):
             return bytes.fromhex(text[3:5])
@@ -192,15 +239,13 @@ class Tokenizer:
 
     def saved_files(self) -> dict[str, bytes]:
         """The files to save with the output: the originals, or the extended tokenizer's."""
-        if not self.added and not self.promoted:
+        if self.extended is None:
             return self.files
-        config = dict(self.config)
-        for name in SPECIAL_NAMES:
-            if self.specials[name] is not None:
-                config[f"{name}_token"] = self.specials[name]
+        named = {f"{name}_token": text for name, text in self.specials.items() if text is not None}
+        config = msgspec.json.encode({**self.config, **named})
         files = {name: raw for name, raw in self.files.items() if name != "special_tokens_map.json"}
-        files["tokenizer.json"] = self.reference.to_str(pretty=True).encode()
-        files["tokenizer_config.json"] = msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"
+        files["tokenizer.json"] = self.json
+        files["tokenizer_config.json"] = msgspec.json.format(config, indent=2) + b"\n"
         return files
 
     def with_control_tokens(
@@ -215,18 +260,16 @@ class Tokenizer:
         for text in wanted:
             if not text or text != text.strip():
                 raise TokenizerError(f"special token {text!r}: must have text, without white space around it")
+        extended = tokenizers.Tokenizer.from_str(self.reference.to_str())
         missing = [text for text in wanted if text not in self.control_tokens]
-        reference = tokenizers.Tokenizer.from_str(self.reference.to_str()) if missing else self.reference
-        before = {text: reference.token_to_id(text) for text in missing}
-        reference.add_special_tokens([tokenizers.AddedToken(text, normalized=False) for text in missing])
-        added = tuple((text, reference.token_to_id(text)) for text in missing if before[text] is None)
+        new = [text for text in missing if extended.token_to_id(text) is None]
+        extended.add_special_tokens([tokenizers.AddedToken(text, normalized=False) for text in missing])
+        ids = [(text, extended.token_to_id(text)) for text in new]
         return replace(
             self,
-            reference=reference,
             specials={**self.specials, **named},
-            added=self.added + added,
-            promoted=self.promoted + tuple(text for text in missing if before[text] is not None)
-            + tuple(f"{name}={text}" for name, text in named.items() if self.specials.get(name) != text),
+            added=self.added + tuple((text, token_id) for text, token_id in ids if token_id is not None),
+            extended=extended,
         )
 
 
@@ -236,25 +279,13 @@ def load_tokenizer(source: str) -> Tokenizer:
     Nothing is asked and no remote code is run. Raises TokenizerError with what was looked for.
     """
     files = _find_files(source)
-    try:
-        reference = tokenizers.Tokenizer.from_buffer(files["tokenizer.json"])
-    except Exception as problem:  # tokenizers raises bare Exception and ValueError
-        raise TokenizerError(f"{source}: tokenizer.json cannot be read: {problem}") from None
-    # A baked-in truncation or padding would shorten or lengthen rows behind our back.
-    reference.no_truncation()
-    reference.no_padding()
     config = _json_object(files.get("tokenizer_config.json"), f"{source}: tokenizer_config.json")
     specials_map = _json_object(files.get("special_tokens_map.json"), f"{source}: special_tokens_map.json")
     specials = {
         name: _token_text(config.get(f"{name}_token") or specials_map.get(f"{name}_token"))
         for name in SPECIAL_NAMES
     }
-    tokenizer = Tokenizer(source, files, config, specials, reference)
-    named = [text for text in specials.values() if text and text.strip() == text]
-    # As in transformers: what the config calls a special token is one.
-    if any(text not in tokenizer.control_tokens for text in named):
-        return tokenizer.with_control_tokens(named)
-    return tokenizer
+    return Tokenizer(source, files, config, specials).with_named_specials()
 
 
 def _find_files(source: str) -> dict[str, bytes]:
@@ -267,16 +298,19 @@ def _find_files(source: str) -> dict[str, bytes]:
         return _read_files({"tokenizer.json": path, **names})
     if path.is_dir():
         return _from_folder(path)
-    if path.is_absolute() or source.startswith((".", "~")) or source.count("/") != 1:
-        if "/" in source or source.startswith((".", "~")):
-            raise TokenizerError(f"tokenizer {source!r}: no such file or folder")
+    if source.startswith(("/", ".", "~")) or source.count("/") > 1:
+        raise TokenizerError(f"tokenizer {source!r}: no such file or folder")
     return _from_hub(source)
 
 
 def _from_folder(folder: Path) -> dict[str, bytes]:
     if (folder / "tokenizer.json").is_file():
         return _read_files({name: folder / name for name in ("tokenizer.json", *SIDE_FILES)})
-    slow = [name for name in ("tokenizer.model", "vocab.json", "vocab.txt", "spiece.model") if (folder / name).is_file()]
+    slow = [
+        name
+        for name in ("tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+        if (folder / name).is_file()
+    ]
     if not slow:
         there = ", ".join(sorted(entry.name for entry in folder.iterdir())[:8]) or "nothing"
         raise TokenizerError(f"tokenizer {str(folder)!r}: no tokenizer.json in this folder (it has {there})")
@@ -291,9 +325,9 @@ def _converted(folder: Path, slow: Sequence[str]) -> dict[str, bytes]:
 
     try:
         with TemporaryDirectory() as scratch:
-            AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True).save_pretrained(
-                scratch
-            )
+            AutoTokenizer.from_pretrained(
+                folder, trust_remote_code=False, local_files_only=True
+            ).save_pretrained(scratch)
             return _from_folder_strict(Path(scratch))
     except Exception as problem:  # whatever a converter trips over
         raise TokenizerError(

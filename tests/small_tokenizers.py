@@ -110,7 +110,7 @@ def byte_level(
     )
     built.decoder = decoders.ByteLevel()
     _train(built, [*WORDS, *GLUED, *WIDE, *PROSE], pre_tokenizers.ByteLevel.alphabet())
-    return _finish(built, folder, tokens, specials, bos)
+    return save(built, folder, tokens, specials, bos)
 
 
 def sentencepiece(
@@ -139,7 +139,7 @@ def sentencepiece(
     built.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
-    return _finish(built, folder, [*control("<unk>"), *tokens], specials, bos)
+    return save(built, folder, [*control("<unk>"), *tokens], specials, bos)
 
 
 def _train(built: tokenizers.Tokenizer, words: Sequence[str], alphabet: list[str]) -> None:
@@ -149,13 +149,14 @@ def _train(built: tokenizers.Tokenizer, words: Sequence[str], alphabet: list[str
     built.train_from_iterator([*words, *words], trainer)
 
 
-def _finish(
+def save(
     built: tokenizers.Tokenizer,
     folder: Path,
     tokens: Sequence[AddedToken],
     specials: dict[str, Any],
-    bos: str,
+    bos: str = "",
 ) -> Tokenizer:
+    """Write a tokenizer with these added tokens, and a config with these specials, and load it."""
     for token in tokens:
         (built.add_special_tokens if token.special else built.add_tokens)([token])
     if bos:

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_tokenizers import CHATML, show
+import tokenizers
+from small_tokenizers import CHATML, control, save, show
+from tokenizers import models, pre_tokenizers
 
 from sftcli.conversation import Conversation, Message, Segment
 from sftcli.encode import Encoder
 from sftcli.engine import Engine, FastEngine, ReferenceEngine, fast_engine_refusal
+from sftcli.errors import TokenizerError
 from sftcli.render import (
     MaskPolicy,
     Piece,
@@ -519,3 +522,33 @@ def test_batch_without_rows_text_or_tokens(small: Small) -> None:
         assert batch.offsets.tolist() == [0, 0, 1, 1, 2, 2]
         assert [show(tokenizer, batch, row) for row in range(5)] == ["", "Hi", "", "<|im_end|>", ""]
         assert batch.select(np.array([False, True, False, True, False])).line.tolist() == [6, 8]
+
+
+# Tokenizers that are easy to get wrong
+
+
+def test_special_token_of_the_config_becomes_a_control_token_as_it_was_added(tmp_path: Path) -> None:
+    built = tokenizers.Tokenizer(models.BPE({"a": 0, "Ġ": 1}, []))
+    built.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    eos = tokenizers.AddedToken("</s>", special=False, normalized=False, rstrip=True)
+    tokenizer = save(built, tmp_path / "promoted", [eos], {"eos_token": "</s>"})
+    row = Rendered([Piece("a</s>", True, True), Piece("</s>", False, True), Piece(" a", True, False)])
+    with pytest.raises(TokenizerError, match="no token for '<'"):
+        shown(tokenizer, row)
+    row = Rendered([Piece("a</s>", False, True), Piece(" a", True, False)])
+    assert shown(tokenizer, row) == "a </s> [a]"
+
+
+def test_vocabulary_without_every_byte_is_refused_where_a_text_needs_one(tmp_path: Path) -> None:
+    built = tokenizers.Tokenizer(models.BPE({"a": 0, "Ġ": 1}, []))
+    built.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer = save(built, tmp_path / "few", control("</s>"), {"eos_token": "</s>"})
+    assert fast_engine_refusal(tokenizer) == "not a byte-level BPE"
+    row = Rendered([Piece("a ", True, False), Piece("a", True, True), Piece("</s>", False, True)])
+    assert shown(tokenizer, row) == "[a] [␣] a </s>"
+    with pytest.raises(TokenizerError) as refused:
+        shown(tokenizer, Rendered([Piece("a日a", True, True)]))
+    assert str(refused.value) == (
+        "the tokenizer has no token for '日' and would drop it from 'a日a'; "
+        "train it with all 256 bytes in its alphabet, or give it an unk token"
+    )
