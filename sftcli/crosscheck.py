@@ -34,20 +34,24 @@ class Engines:
 
     def __init__(self, tokenizer: Tokenizer, wanted: EngineName, input_bytes: int) -> None:
         self.warning: str | None = None
-        self._fast: Future[FastEngine] | None = None
-        refusal = fast_engine_refusal(tokenizer)
-        if wanted == "fastokens" and refusal:
-            raise TokenizerError(f"--encoder fastokens: {refusal}; use --encoder auto")
-        if refusal is None and (
-            wanted == "fastokens" or (wanted == "auto" and input_bytes >= _WORTH_LOADING)
-        ):
-            pool = ThreadPoolExecutor(1)
-            self._fast = pool.submit(FastEngine, tokenizer)
-            pool.shutdown(wait=False)
-        self._name = tokenizer.name
+        self._tokenizer = tokenizer
+        self._fast = self._load_fast(wanted, input_bytes)
         self._reference = ReferenceEngine(tokenizer)
         self._chosen: Engine | None = None
         self.builder = RunBuilder(tokenizer, self._reference)
+
+    def _load_fast(self, wanted: EngineName, input_bytes: int) -> "Future[FastEngine] | None":
+        if wanted == "tokenizers" or (wanted == "auto" and input_bytes < _WORTH_LOADING):
+            return None
+        refusal = fast_engine_refusal(self._tokenizer)
+        if refusal is not None:
+            if wanted == "fastokens":
+                raise TokenizerError(f"--encoder fastokens: {refusal}; use --encoder auto")
+            return None
+        pool = ThreadPoolExecutor(1)
+        future = pool.submit(FastEngine, self._tokenizer)
+        pool.shutdown(wait=False)
+        return future
 
     @property
     def name(self) -> str:
@@ -86,12 +90,13 @@ class Engines:
 
     def _check_one_shot(self, rows: Sequence[Rendered]) -> None:
         for row in rows:
-            if self.builder.control_texts([row]):
+            runs = self.builder.build([row], [0])
+            if runs.control_text_rows:
                 continue
-            ids = self._encode([row], self._reference).ids.tolist()
+            ids = encode_runs(runs, self._reference).ids.tolist()
             if ids != self._reference.one_shot(row.text):
                 raise TokenizerError(
-                    f"tokenizer {self._name!r} encodes this row's pieces and its whole text differently, "
+                    f"tokenizer {self._tokenizer.name!r} encodes this row's pieces and its whole text differently, "
                     f"so its mask cannot be trusted: {row.text[:120]!r}"
                 )
 

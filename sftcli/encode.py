@@ -31,7 +31,7 @@ class Encoder:
 
     def control_texts(self, rows: Sequence[Rendered]) -> int:
         """How many rows hold a control token's text in their content."""
-        return self.builder.control_texts(rows)
+        return self.builder.build(rows, [0] * len(rows)).control_text_rows
 
 
 def encode_runs(runs: Runs, engine: Engine) -> TokenBatch:

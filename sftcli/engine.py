@@ -56,7 +56,7 @@ class ReferenceEngine:
         self._start_matters = self._is_start_special(tokenizer)
         if self._start_matters or tokenizer.trims_offsets:
             self._tokenizer = tokenizers.Tokenizer.from_str(tokenizer.reference.to_str())
-            self._tokenizer.post_processor = tokenizers.processors.Sequence([])  # type: ignore[assignment]
+            self._tokenizer.post_processor = tokenizers.processors.Sequence([])
         if self._start_matters:
             self._tokenizer.add_tokens([tokenizers.AddedToken(_SENTINEL, normalized=False)])
         self._tokenizer.encode_special_tokens = True
@@ -88,11 +88,12 @@ class ReferenceEngine:
         ids: list[npt.NDArray[np.int32]] = []
         spans: list[Ints] = []
         base = np.cumsum(sizes) - sizes
-        for text, encoding, lead, start in zip(texts, found, leading, base, strict=True):
+        for given, encoding, lead, start in zip(texts, found, leading, base, strict=True):
             row = np.array(encoding.ids, np.int32)
             span = np.array(encoding.offsets, np.int64).reshape(-1, 2)
+            text = given
             if skip and not lead:
-                row, span, text = row[1:], span[1:] - skip, text[skip:]
+                row, span, text = row[1:], span[1:] - skip, given[skip:]
             if not text.isascii():
                 span = _byte_places(text)[span]
             ids.append(row)
@@ -137,8 +138,7 @@ class FastEngine:
     def __init__(self, tokenizer: Tokenizer, reference: ReferenceEngine | None = None) -> None:
         import fastokens
 
-        raw = tokenizer.saved_files()["tokenizer.json"]
-        self._tokenizer = fastokens.Tokenizer.from_json_str(raw.decode())
+        self._tokenizer = fastokens.Tokenizer.from_json_str(tokenizer.json.decode())
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._byte_lengths = tokenizer.byte_lengths
@@ -151,43 +151,33 @@ class FastEngine:
         ends = np.frombuffer(raw_ends, np.int64)[1:]
         lengths = self._byte_lengths[ids]
         stops = np.cumsum(lengths, dtype=np.int64)
-        text_stops = np.cumsum(sizes)
+        encoded = Encoded(ids, ends, stops - lengths, stops)
         wrong = np.diff(stops[ends - 1], prepend=0) != sizes
         if self._nfc:
             wrong |= np.array([not unicodedata.is_normalized("NFC", text) for text in texts], np.bool_)
-        if not wrong.any():
-            return Encoded(ids, ends, stops - lengths, stops)
-        return self._patched(texts, sizes, ids, ends, stops, text_stops, lengths, wrong)
+        return self._patched(texts, sizes, encoded, wrong) if wrong.any() else encoded
 
     def _patched(
-        self,
-        texts: Sequence[str],
-        sizes: Ints,
-        ids: npt.NDArray[np.int32],
-        ends: Ints,
-        stops: Ints,
-        text_stops: Ints,
-        lengths: npt.NDArray[np.int32],
-        wrong: npt.NDArray[np.bool_],
+        self, texts: Sequence[str], sizes: Ints, encoded: Encoded, wrong: npt.NDArray[np.bool_]
     ) -> Encoded:
         """Take the reference's offsets for the texts that were normalized on the way."""
-        counts = np.diff(ends, prepend=0)
-        # Each text's tokens are counted from its own first byte again, so that a wrong text does
-        # not move its neighbours.
-        drift = (text_stops - sizes) - (stops[ends - 1] - np.add.reduceat(lengths, ends - counts))
-        stops = stops + np.repeat(drift, counts)
-        starts = stops - lengths
         if self.reference is None:
             raise InternalError("the fast engine was given no reference to ask for offsets")
-        for index in np.flatnonzero(wrong):
+        ids, ends = encoded.ids, encoded.ends
+        counts = np.diff(ends, prepend=0)
+        bases = np.cumsum(sizes) - sizes
+        # Each text's tokens are counted from its own first byte again, so that a wrong text does
+        # not move its neighbours.
+        drift = np.repeat(bases - encoded.starts[ends - counts], counts)
+        starts, stops = encoded.starts + drift, encoded.stops + drift
+        for index in np.flatnonzero(wrong).tolist():
             one = self.reference.encode([texts[index]], sizes[index : index + 1], np.zeros(1, np.bool_))
-            first, last = ends[index] - counts[index], ends[index]
-            if not np.array_equal(one.ids, ids[first:last]):
+            part = slice(int(ends[index] - counts[index]), int(ends[index]))
+            if not np.array_equal(one.ids, ids[part]):
                 raise TokenizerError(
                     f"the two engines differ on {texts[index][:80]!r}; use --encoder tokenizers"
                 )
-            base = text_stops[index] - sizes[index]
-            starts[first:last], stops[first:last] = one.starts + base, one.stops + base
+            starts[part], stops[part] = one.starts + bases[index], one.stops + bases[index]
         return Encoded(ids, ends, starts, stops)
 
 

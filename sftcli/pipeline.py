@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from sftcli.read import LineBlock, read_blocks
 from sftcli.render import Rendered
 from sftcli.report import RunReport, SplitReport
 from sftcli.runs import Runs
+from sftcli.threads import InOrder, quiet_gc
 from sftcli.write import Write, open_shard
 
 Progress = Callable[[int], None]  # told of the input bytes done since it was last told
@@ -40,7 +42,7 @@ _BLOCKS_AHEAD = 6  # parsed and rendered while the engine is still loading; boun
 
 
 class Run:
-    """One config with its inputs planned, its job made and its engine loading."""
+    """One config with its inputs planned, its job made and its engines loading."""
 
     def __init__(self, config: Config) -> None:
         self.splits = plan_splits(config.inputs)
@@ -49,7 +51,11 @@ class Run:
         self._opened = read_blocks(self.splits[0])
         self._first = next(self._opened, None)
         self.job = make_job(config, self._first.lines[:_SAMPLE_LINES] if self._first else [])
-        self.engines = Engines(self.job.tokenizer, config.encoder, self.input_bytes)
+
+    @cached_property
+    def engines(self) -> Engines:
+        """Asked for once by `prepare`, which needs them all; a single row does without."""
+        return Engines(self.job.tokenizer, self.job.config.encoder, self.input_bytes)
 
     def blocks(self, split: Split) -> Iterator[LineBlock]:
         """The split's lines; those that were read for the sample are not read again."""
@@ -105,24 +111,29 @@ def process_split(
 ) -> SplitReport:
     """One split in, one shard out. `limit`: at most so many records (None: all).
 
-    Blocks are read, parsed, rendered and laid out here; one thread tokenizes, fits and writes them
-    in order, which is work outside Python for the most part, so the two go on side by side.
+    Three lines of work go on side by side, block after block: reading to rendering here, encoding
+    in a second thread, writing in a third. The last two are work outside Python for the most part.
     """
     report = SplitReport()
     config = run.job.config
-    with open_shard(shard, config.format, config.codec) as write, _Queue(_BLOCKS_AHEAD) as finish:
+    with (
+        quiet_gc() as collect,
+        open_shard(shard, config.format, config.codec) as write,
+        InOrder(_BLOCKS_AHEAD) as writing,
+        InOrder(_BLOCKS_AHEAD) as encoding,
+    ):
         for block in run.blocks(split):
             if limit is not None:
                 block = _head(block, limit - report.records)
             rows, lines = render_block(block, run.job, report, max_errors)
             if rows and not (report.rejected and config.on_error == "fail"):
-                report.control_text_rows += run.engines.builder.control_texts(rows)
                 runs = run.engines.builder.build(rows, lines)
-                finish.put(_finish_block, runs, rows, block, run, write, report)
+                encoding.put(_encode_block, runs, rows, block, run, report, partial(writing.put, write))
             if progress is not None:
                 progress(block.width)
             if _stops(report, config, max_errors) or report.records == limit:
                 break
+            collect()
     return report
 
 
@@ -153,43 +164,17 @@ def render_block(
     return rows, indices
 
 
-def _finish_block(
-    runs: Runs, rows: list[Rendered], block: LineBlock, run: Run, write: Write, report: SplitReport
+def _encode_block(
+    runs: Runs, rows: list[Rendered], block: LineBlock, run: Run, report: SplitReport, write: Write
 ) -> None:
-    """Encode, fit and write a block. It runs beside the next block's reading: see process_split."""
-    engine = run.engines.engine(rows)
-    batch, dropped = fit(encode_runs(runs, engine), run.job.config.max_length)
+    """Encode and fit a block, count its rows, and hand them on to be written."""
+    batch, dropped = fit(encode_runs(runs, run.engines.engine(rows)), run.job.config.max_length)
+    report.control_text_rows += runs.control_text_rows
     for reason, indices in dropped.items():
         report.count_dropped(reason, block.file, indices + block.first_line)
     if len(batch):
         report.count_rows(batch, block)
         write(batch)
-
-
-class _Queue:
-    """Calls made one after another in a thread of their own, at most `ahead` of them waiting."""
-
-    def __init__(self, ahead: int) -> None:
-        self._pool = ThreadPoolExecutor(1)
-        self._waiting: list[Any] = []
-        self._ahead = ahead
-
-    def put(self, function: Callable[..., None], *args: Any) -> None:
-        """Queue a call. Raises what an earlier one raised."""
-        self._waiting.append(self._pool.submit(function, *args))
-        while self._waiting and (self._waiting[0].done() or len(self._waiting) > self._ahead):
-            self._waiting.pop(0).result()
-
-    def __enter__(self) -> "_Queue":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        for call in self._waiting:
-            if kind is not None:
-                call.cancel()
-            else:
-                call.result()
-        self._pool.shutdown()
 
 
 def _left(config: Config, total: SplitReport) -> int | None:

@@ -74,7 +74,7 @@ def render_chat(
     if messages[0].role == "system" and template.system_in_user is not None:
         merged = _merged_system(messages, template, trained[0], first)
         messages, trained, first = messages[1:], trained[1:], first + 1
-    last_trained = _last(trained)
+    last_trained = _last(trained) if policy.train_on_eos == "last" else -1
     everything = policy.train_on == "all"
 
     pieces = [Piece(template.begin, False, everything)] if template.begin else []
@@ -98,7 +98,9 @@ def render_chat(
         if text:
             add(Piece(text, True, train, turn, role))
         if layout.end:
-            end = train if policy.train_on_eos == "turn" else _end_trained(policy, train, index == last_trained)
+            end = (
+                train if policy.train_on_eos == "turn" else _end_trained(policy, train, index == last_trained)
+            )
             add(Piece(layout.end, False, end, turn, role))
         if layout.after:
             add(Piece(layout.after, False, everything, turn, role))
@@ -117,12 +119,14 @@ def render_prompt(
     pieces = [Piece(template.begin, False, everything)] if template.begin else []
     for text, content in template.prompt_parts(fields):
         pieces.append(Piece(text, content, everything, 0, "user"))
-    completion = [part for part in template.completion_parts(fields) if part[0]]
+    completion = template.completion_parts(fields)
     notes: tuple[str, ...] = ()
     if completion and completion[-1][1] and completion[-1][0].endswith(template.end):
-        completion[-1] = (completion[-1][0].removesuffix(template.end), True)
+        text = completion.pop()[0].removesuffix(template.end)
+        completion += [(text, True)] if text else []
         notes = ("terminator_in_content",)
-    pieces.extend(Piece(text, content, True, 1, "assistant") for text, content in completion if text)
+    for text, content in completion:
+        pieces.append(Piece(text, content, True, 1, "assistant"))
     pieces.append(Piece(template.end, False, _end_trained(policy, True, True), 1, "assistant"))
     return Rendered(pieces, notes)
 

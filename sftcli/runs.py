@@ -32,7 +32,8 @@ class Runs:
     token: the segment's id, or TEXT. piece, trained: its piece's index in the row, and its mask.
     size: its UTF-8 bytes, 0 for a token. row_ends: where each row ends in segments. texts, sizes,
     leads: the runs, their UTF-8 bytes, and whether each stands at the very start of its row.
-    lines: the input line of each row.
+    lines: the input line of each row. control_text_rows: how many rows hold the text of a control
+    token in their content.
     """
 
     lines: Sequence[int]
@@ -44,6 +45,7 @@ class Runs:
     texts: list[str] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     leads: list[bool] = field(default_factory=list)
+    control_text_rows: int = 0
 
 
 class _Part(msgspec.Struct, frozen=True, gc=False):
@@ -70,7 +72,7 @@ class RunBuilder:
         self._control = tokenizer.control_tokens
         longest_first = sorted(self._control, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
-        # Searching for a few openings first is many times faster than the pattern alone.
+        # A look for the first characters is many times faster than the pattern alone.
         self._openings = tuple({text[:2] for text in self._control})
         self._parts: dict[str, list[_Part]] = {}
 
@@ -81,35 +83,22 @@ class RunBuilder:
             self._lay_out(row, out)
         return out
 
-    def control_texts(self, rows: Sequence[Rendered]) -> int:
-        """How many rows hold a control token's text in their content."""
-        search, openings = self._pattern.search, self._openings
-        return sum(
-            any(
-                piece.content and any(opening in piece.text for opening in openings) and search(piece.text)
-                for piece in row.pieces
-            )
-            for row in rows
-        )
-
-    def may_hold_control_text(self, runs: Runs) -> bool:
-        """False where no row of the batch can hold control text: a check at the speed of a search."""
-        return any(opening in text for opening in self._openings for text in runs.texts)
-
     def _lay_out(self, row: Rendered, out: Runs) -> None:
         """Append one row's segments and runs to `out`."""
-        add_token, add_piece, add_trained, add_size = (
-            column.append for column in (out.token, out.piece, out.trained, out.size)
-        )
+        add_token, add_piece = out.token.append, out.piece.append
+        add_trained, add_size = out.trained.append, out.size.append
         run: list[str] = []
         run_size = 0
-        leads, strip = True, False
+        leads, strip, control_text = True, False, False
         for index, piece in enumerate(row.pieces):
             trained = piece.trained
             for part in _CONTENT if piece.content else self._split(piece.text):
                 if part is None:
                     text = piece.text
                     size = len(text) if text.isascii() else len(text.encode())
+                    for opening in self._openings:
+                        if opening in text:
+                            control_text = control_text or self._pattern.search(text) is not None
                 elif part.ids:
                     if part.strips_before:
                         run_size -= _strip_end(run, out)
@@ -139,6 +128,7 @@ class RunBuilder:
         if run:
             _close_run(run, run_size, leads, out)
         out.row_ends.append(len(out.token))
+        out.control_text_rows += control_text
 
     def _split(self, text: str) -> list[_Part]:
         """Template text as parts. Remembered: a template has few texts, which recur in every row."""
@@ -155,7 +145,9 @@ class RunBuilder:
         for match in self._pattern.finditer(text):
             token = self._control[match[0]]
             if token.single_word:
-                raise TokenizerError(f"control token {match[0]!r} has single_word set, which is not supported")
+                raise TokenizerError(
+                    f"control token {match[0]!r} has single_word set, which is not supported"
+                )
             between = text[at : match.start()]
             at = match.end()
             if not parts or not parts[-1].ids:
@@ -177,7 +169,8 @@ class RunBuilder:
         if not text:
             return []
         size = np.array([len(text.encode())], np.int64)
-        return self._engine.encode([text], size, np.zeros(1, np.bool_)).ids.tolist()
+        ids: list[int] = self._engine.encode([text], size, np.zeros(1, np.bool_)).ids.tolist()
+        return ids
 
 
 def _close_run(run: list[str], size: int, leads: bool, out: Runs) -> None:
@@ -201,6 +194,8 @@ def _strip_end(run: list[str], out: Runs) -> int:
             out.size[-1] -= dropped
             break
         run.pop()
-        for column in (out.token, out.piece, out.trained, out.size):
-            column.pop()
+        out.token.pop()
+        out.piece.pop()
+        out.trained.pop()
+        out.size.pop()
     return total

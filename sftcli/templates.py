@@ -2,8 +2,9 @@
 
 import re
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,8 @@ class PromptVariant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 Part = tuple[str, bool]  # literal text and False, or a field's name and True
+# Stands behind the brace of a written {{eos}}, which is text and no placeholder.
+_MARK = "\0"
 
 
 @dataclass(frozen=True)
@@ -142,15 +145,19 @@ class PromptTemplate:
     end: str
     control_tokens: list[str]
 
-    @property
+    @cached_property
     def optional(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(name for when, _ in self.variants for name in when))
 
-    @property
+    @cached_property
     def required(self) -> tuple[str, ...]:
         parts = [part for _, parts in self.variants for part in parts] + list(self.completion)
         names = dict.fromkeys(text for text, is_field in parts if is_field)
         return tuple(name for name in names if name not in self.optional)
+
+    @cached_property
+    def _homeless(self) -> tuple[str, ...]:
+        return tuple(name for name in _MEANINGFUL if name not in (*self.required, *self.optional))
 
     def resolve(self, specials: Mapping[str, str | None], bos: str) -> "PromptTemplate":
         """As RoleTemplate.resolve; a `{bos}` that the prompt spells itself is not doubled."""
@@ -180,8 +187,8 @@ class PromptTemplate:
         fields = conversation.fields or self._chat_fields(conversation)
         if system is not None and "system" in self.optional and not fields.get("system"):
             fields = {**fields, "system": system}
-        for name in _MEANINGFUL:
-            if fields.get(name) and name not in self.required and name not in self.optional:
+        for name in self._homeless:
+            if fields.get(name):
                 raise RecordError(
                     "unused_field",
                     f"template {self.name!r} has no place for {name!r}, which this record fills; "
@@ -204,7 +211,7 @@ class PromptTemplate:
         values = (system, user, user, answer, answer, answer)
         return dict(zip(_CHAT_FIELDS, values, strict=True))
 
-    def prompt_parts(self, fields: Mapping[str, Any]) -> Iterator[Part]:
+    def prompt_parts(self, fields: Mapping[str, Any]) -> list[Part]:
         """(text, is content) for the wording that this record's fields call for."""
         for when, parts in self.variants:
             if all(_has_text(fields.get(name)) for name in when):
@@ -215,19 +222,23 @@ class PromptTemplate:
             "should have no `when`",
         )
 
-    def completion_parts(self, fields: Mapping[str, Any]) -> Iterator[Part]:
+    def completion_parts(self, fields: Mapping[str, Any]) -> list[Part]:
+        """(text, is content) of the completion, without its terminator."""
         return self._parts(self.completion, fields)
 
-    def _parts(self, parts: tuple[Part, ...], fields: Mapping[str, Any]) -> Iterator[Part]:
-        for text, is_field in parts:
+    def _parts(self, parts: tuple[Part, ...], fields: Mapping[str, Any]) -> list[Part]:
+        found: list[Part] = []
+        for part in parts:
+            text, is_field = part
             if not is_field:
-                yield text, False
+                found.append(part)
                 continue
             value = fields.get(text)
             if not isinstance(value, str):
                 raise _field_error(self.name, text, fields)
             if value:
-                yield value, True
+                found.append((value, True))
+        return found
 
 
 Template = RoleTemplate | PromptTemplate
@@ -258,7 +269,7 @@ def _fill_specials(text: str, specials: Mapping[str, str | None], template: str)
             )
         return token or ""
 
-    return _SPECIAL.sub(value, text)
+    return _SPECIAL.sub(value, text).replace(f"{{{_MARK}", "{")
 
 
 def _parse_format(text: str, name: str, key: str) -> tuple[Part, ...]:
@@ -279,14 +290,20 @@ def _parse_format(text: str, name: str, key: str) -> tuple[Part, ...]:
             if not field or spec or conversion:
                 raise ValueError("a placeholder is a field's name alone, such as {question}")
             if _SPECIAL.fullmatch(f"{{{field}}}"):
-                literal(f"{{{field}}}")
+                literal(f"{_MARK}{field}{_MARK}")
             else:
                 parts.append((field, True))
     except ValueError as problem:
         raise TemplateError(
             f"template {name!r}: {key}: {problem} (write a literal brace twice: {{{{ or }}}})"
         ) from None
-    return tuple(parts)
+    return tuple((text if is_field else _protect_braces(text), is_field) for text, is_field in parts)
+
+
+def _protect_braces(text: str) -> str:
+    """Tell written braces from placeholders: `{{eos}}` is text and stays so when specials go in."""
+    text = _SPECIAL.sub(f"{{{_MARK}\\1}}", text)
+    return re.sub(f"{_MARK}(bos|eos|pad|sep|unk){_MARK}", r"{\1}", text)
 
 
 class _PromptFile(msgspec.Struct, forbid_unknown_fields=True):

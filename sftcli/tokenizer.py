@@ -263,7 +263,9 @@ class Tokenizer:
         extended = tokenizers.Tokenizer.from_str(self.reference.to_str())
         missing = [text for text in wanted if text not in self.control_tokens]
         new = [text for text in missing if extended.token_to_id(text) is None]
-        extended.add_special_tokens([tokenizers.AddedToken(text, normalized=False) for text in missing])
+        # A token that is there already keeps the white space that it takes in.
+        there = {token.content: token for token in self.layout.added_tokens}
+        extended.add_special_tokens([_as_added_token(text, there.get(text)) for text in missing])
         ids = [(text, extended.token_to_id(text)) for text in new]
         return replace(
             self,
@@ -271,6 +273,18 @@ class Tokenizer:
             added=self.added + tuple((text, token_id) for text, token_id in ids if token_id is not None),
             extended=extended,
         )
+
+
+def _as_added_token(text: str, known: _AddedToken | None) -> tokenizers.AddedToken:
+    if known is None:
+        return tokenizers.AddedToken(text, normalized=False)
+    return tokenizers.AddedToken(
+        text,
+        single_word=known.single_word,
+        lstrip=known.lstrip,
+        rstrip=known.rstrip,
+        normalized=known.normalized,
+    )
 
 
 def load_tokenizer(source: str) -> Tokenizer:

@@ -67,8 +67,8 @@ def parquet_blocks(file: str) -> Iterator[LineBlock]:
     absent is not null. Columns of dates, decimals and the like, which have no JSON form, are left
     out too. Raises FileError for a broken file, and for bytes where text should be.
     """
-    import pyarrow as pa  # noqa: PLC0415 (slow to import, and only for Parquet)
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     number = 0
     encode = msgspec.json.Encoder().encode
@@ -87,7 +87,7 @@ def parquet_blocks(file: str) -> Iterator[LineBlock]:
 
 
 def _has_json_form(column: Any, file: str) -> bool:
-    from pyarrow import types as t  # noqa: PLC0415
+    from pyarrow import types as t
 
     kind = column.type.value_type if t.is_dictionary(column.type) else column.type
     if t.is_binary(kind) or t.is_large_binary(kind) or t.is_fixed_size_binary(kind) or t.is_binary_view(kind):

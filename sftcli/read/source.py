@@ -130,7 +130,7 @@ _NewDecoder = tuple[Callable[[], _Decoder], tuple[type[Exception], ...]]
 
 
 def _zstd() -> _NewDecoder:
-    import zstandard  # noqa: PLC0415 (only for .zst files)
+    import zstandard
 
     return lambda: zstandard.ZstdDecompressor().decompressobj(), (zstandard.ZstdError,)
 
