@@ -1,0 +1,170 @@
+"""Spans and a mask policy -> the pieces of a row.
+
+A plan is made once for all rows that a template lays out alike; filling it in is all that a row costs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from sftcli.conversation import Message
+from sftcli.jinja.layout import Layout
+from sftcli.jinja.spans import Span
+from sftcli.render import MaskPolicy, Piece, trained_turns
+
+# Template text as it is, or the number of a hole and what its piece says.
+Slot: TypeAlias = Piece | tuple[int, bool, int, str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The pieces of a row, its data left open. `notes` are the row's."""
+
+    slots: tuple[Slot, ...]
+    notes: tuple[str, ...]
+
+    def fill(self, layout: Layout) -> list[Piece]:
+        text, holes = layout.text, layout.holes
+        return [
+            slot
+            if type(slot) is Piece
+            else Piece(text[holes[slot[0]][0] : holes[slot[0]][1]], True, slot[1], slot[2], slot[3])  # type: ignore[index]
+            for slot in self.slots
+        ]
+
+
+@dataclass(frozen=True)
+class _Mask:
+    """Which template text is trained, by place. Later entries of `ranges` win."""
+
+    everything: bool
+    ranges: list[tuple[int, int, bool]]
+
+    def at(self, place: int) -> bool:
+        trained = self.everything
+        for start, stop, flag in self.ranges:
+            if start <= place < stop:
+                trained = flag
+        return trained
+
+
+def make_plan(
+    layout: Layout,
+    messages: list[Message],
+    first: int,
+    spans: Mapping[int, Span],
+    policy: MaskPolicy,
+    train_injected: bool,
+    notes: Sequence[str],
+) -> Plan:
+    """What each character's piece is, for this layout."""
+    flags = {first + index: flag for index, flag in enumerate(trained_turns(messages, policy))}
+    roles = {first + index: message.role for index, message in enumerate(messages)}
+    ends = _ends(layout, spans)
+    last = max((turn for turn, flag in flags.items() if flag), default=None)
+    everything = policy.train_on == "all"
+    ranges = [(*place, flags[span.turn]) for span in spans.values() for place in span.ranges]
+    if not train_injected:
+        ranges += [(*place, everything) for span in spans.values() for place in span.injected]
+    ranges += [(*place, _end_trained(policy, flags[turn], turn == last)) for turn, place in ends.items()]
+    close = _close(layout, spans)
+    if close is not None:
+        ranges.append(
+            (*close, policy.train_on_eos == "all" or (everything and policy.train_on_eos != "none"))
+        )
+    mask = _Mask(everything, ranges)
+
+    slots: list[Slot] = []
+    at = 0
+    for number, hole in enumerate(layout.holes):
+        slots += _template_pieces(
+            layout, at, hole.start, mask, _owners(layout, spans, ends, at, hole.start), roles
+        )
+        trained = flags.get(hole.turn, everything)
+        if roles.get(hole.turn) == "assistant":  # only what stands in its turn, not a repetition elsewhere
+            inside = any(a <= hole.start and hole.stop <= b for a, b in spans[hole.turn].ranges)
+            trained = trained if inside else everything
+        slots.append((number, trained, hole.turn, roles.get(hole.turn, "")))
+        at = hole.stop
+    end = len(layout.text)
+    slots += _template_pieces(layout, at, end, mask, _owners(layout, spans, ends, at, end), roles)
+    return Plan(tuple(slots), tuple(notes))
+
+
+def _end_trained(policy: MaskPolicy, turn_trained: bool, is_last_trained: bool) -> bool:
+    if policy.train_on_eos == "turn":
+        return turn_trained
+    if policy.train_on_eos == "last":
+        return is_last_trained
+    return policy.train_on_eos == "all"
+
+
+def _ends(layout: Layout, spans: Mapping[int, Span]) -> dict[int, tuple[int, int]]:
+    """Each turn's terminator: the assistant's as proven, another's where the same text follows its data."""
+    ends = {turn: span.end for turn, span in spans.items()}
+    known = {layout.text[slice(*span.end)] for span in spans.values()} - {""}
+    lasts = {hole.turn: hole.stop for hole in layout.holes if hole.turn not in ends}
+    for turn, stop in lasts.items():
+        gap = layout.text[stop : layout.after(stop)]
+        lead = len(gap) - len(gap.lstrip())
+        token = next((token for token in sorted(known) if gap.startswith(token, lead)), None)
+        if token and turn >= 0:
+            ends[turn] = (stop + lead, stop + lead + len(token))
+    return ends
+
+
+def _close(layout: Layout, spans: Mapping[int, Span]) -> tuple[int, int] | None:
+    """The closing token of the whole conversation: what follows the last turn, if that is the assistant's."""
+    last = max((span.end[1] for span in spans.values()), default=None)
+    if last is None or layout.after(last) < len(layout.text):
+        return None
+    rest = layout.text[last:]
+    return (last + len(rest) - len(rest.lstrip()), last + len(rest.rstrip())) if rest.strip() else None
+
+
+def _owners(
+    layout: Layout, spans: Mapping[int, Span], ends: Mapping[int, tuple[int, int]], low: int, high: int
+) -> list[tuple[int, int]]:
+    """(place, turn) in order: whose the template text is from that place on, between two holes."""
+    before = next((hole.turn for hole in reversed(layout.holes) if hole.stop <= low), None)
+    after = next((hole.turn for hole in layout.holes if hole.start >= high), None)
+    owners = [(low, after if after is not None else -1)]
+    if before is not None and before in ends and low <= ends[before][0] <= high:
+        stop = ends[before][1]
+        text = layout.text[stop:high]
+        owners = [(low, before), (stop + len(text) - len(text.lstrip()), owners[0][1])]
+    for span in sorted(spans.values(), key=lambda span: span.ranges):
+        for start, stop in span.ranges:
+            if start <= high and low <= stop:
+                text = layout.text[stop:high]
+                owners += [
+                    (max(start, low), span.turn),
+                    (stop + len(text) - len(text.lstrip()), owners[-1][1]),
+                ]
+    return sorted(owners, key=lambda owner: owner[0])
+
+
+def _template_pieces(
+    layout: Layout, low: int, high: int, mask: _Mask, owners: list[tuple[int, int]], roles: Mapping[int, str]
+) -> list[Piece]:
+    """The template text between two holes, cut where the mask or the owner changes."""
+    cuts = {low, high, *(place for place, _ in owners if low < place < high)}
+    for start, stop, _ in mask.ranges:
+        cuts.update(place for place in (start, stop) if low < place < high)
+    pieces: list[Piece] = []
+    edges = sorted(cuts)
+    for start, stop in zip(edges, edges[1:], strict=False):
+        turn = [owner for place, owner in owners if place <= start][-1]
+        piece = Piece(layout.text[start:stop], False, mask.at(start), turn, roles.get(turn, ""))
+        pieces.append(piece)
+    return _joined(pieces)
+
+
+def _joined(pieces: list[Piece]) -> list[Piece]:
+    out: list[Piece] = []
+    for piece in pieces:
+        if out and (out[-1].trained, out[-1].turn) == (piece.trained, piece.turn):
+            out[-1] = Piece(out[-1].text + piece.text, False, piece.trained, piece.turn, piece.role)
+        else:
+            out.append(piece)
+    return out

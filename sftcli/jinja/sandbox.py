@@ -1,0 +1,262 @@
+"""The environments that chat templates run in: as transformers', once plain and once tracked.
+
+Both are immutable sandboxes without a loader, and both end hostile templates. The plain one is what
+the tracked one is checked against: its text is the template's meaning, by Jinja's own code.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date
+from typing import Any
+
+import jinja2
+from jinja2 import nodes
+from jinja2.compiler import CodeGenerator
+from jinja2.exceptions import SecurityError, TemplateRuntimeError
+from jinja2.ext import Extension, LoopControlExtension
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedFormatter
+from jinja2.utils import Namespace
+
+from sftcli.jinja.budget import Budget, check_format, check_numbers, check_operator
+from sftcli.jinja.filters import OWN, plain_tojson
+from sftcli.jinja.formatting import brace_format, coarse, to_text
+from sftcli.jinja.tracked import NOBODY, Origin, Tracked, as_tracked, concat, made, merged, runs_of
+
+_LOOP = "sftcli_loop"
+_DICT_METHODS = frozenset(dir(dict))
+
+
+class Refusal(jinja2.TemplateError):
+    """The template's own raise_exception."""
+
+
+class _Generation(Extension):
+    """The `{% generation %}` tag: what stands in it is the assistant's, the template says."""
+
+    tags = {"generation"}
+
+    def parse(self, parser: Parser) -> nodes.CallBlock:
+        lineno = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return nodes.CallBlock(self.call_method("mark"), [], [], body).set_lineno(lineno)
+
+    def mark(self, caller: Callable[[], str]) -> str:
+        text = caller()
+        return self.environment.marked(text) if isinstance(self.environment, TrackedEnvironment) else text
+
+
+class _Dict:
+    def __call__(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
+        return dict(*args, **kwargs)
+
+    def fromkeys(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
+        return dict.fromkeys(*args, **kwargs)
+
+
+class _Namespace(Namespace):
+    """A namespace that takes no private names, so that none reaches into the interpreter."""
+
+    def __init__(*args: Any, **kwargs: Any) -> None:
+        self, rest = args[0], args[1:]
+        attributes = dict(*rest, **kwargs)
+        for name in attributes:
+            _check_name(name)
+        Namespace.__init__(self, attributes)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        _check_name(name)
+        Namespace.__setitem__(self, name, value)
+
+
+def _check_name(name: object) -> None:
+    if isinstance(name, str) and name.startswith("_"):
+        raise SecurityError(f"a namespace takes no name that starts with an underscore, such as {name!r}")
+
+
+def _raise_exception(message: Any) -> None:
+    raise Refusal(str(message))
+
+
+def _lipsum(*args: Any, **kwargs: Any) -> None:
+    raise TemplateRuntimeError("lipsum gives another text in every run, so it cannot make a dataset")
+
+
+class _Generator(CodeGenerator):
+    """Jinja's compiler, with text made where it can be tracked."""
+
+    def _output_child_pre(self, node: nodes.Expr, frame: Any, finalize: Any) -> None:
+        self.write("environment.to_text(")
+
+    def visit_Concat(self, node: nodes.Concat, frame: Any) -> None:  # noqa: N802 (Jinja's name)
+        self.write("environment.joined((")
+        for part in node.nodes:
+            self.visit(part, frame)
+            self.write(", ")
+        self.write("))")
+
+    def visit_ScopedEvalContextModifier(self, node: Any, frame: Any) -> None:  # noqa: N802 (Jinja's name)
+        self.fail("{% autoescape %} is not supported in a chat template", node.lineno)
+
+
+class PlainEnvironment(ImmutableSandboxedEnvironment):
+    """transformers' environment, with a fixed date and bounds for hostile templates."""
+
+    intercepted_binops = frozenset(("*", "**", "%", "+"))
+
+    def __init__(self, today: date) -> None:
+        super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, LoopControlExtension])
+        self.budget = Budget()
+        self.filters["tojson"] = plain_tojson
+        self.filters["random"] = OWN["random"]
+        self.filters = {name: self.budget.filter(function) for name, function in self.filters.items()}
+        self.filters[_LOOP] = self.budget.loop
+        self.globals.update(
+            raise_exception=_raise_exception,
+            strftime_now=today.strftime,
+            dict=_Dict(),
+            namespace=_Namespace,
+            lipsum=_lipsum,
+        )
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        tree = super()._parse(source, name, filename)
+        for loop in tree.find_all(nodes.For):
+            loop.iter = nodes.Filter(loop.iter, _LOOP, [], [], None, None, lineno=loop.lineno)
+        return tree
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        if operator == "+" and isinstance(left, str) and isinstance(right, str):
+            self.budget.lay_down(len(left) + len(right))
+            return left + right
+        check_operator(operator, left, right)
+        return self.binop_table[operator](left, right)
+
+    def call(self, context: Any, function: Any, /, *values: Any, **named: Any) -> Any:  # type: ignore[override]
+        self.budget.step()
+        if isinstance(getattr(function, "__self__", None), str):
+            check_numbers((*values, *named.values()))
+            self.budget.step(len(function.__self__) >> 6)
+        result = super().call(context, function, *values, **named)
+        if isinstance(result, str):
+            self.budget.lay_down(len(result))
+        return result
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        wrapped = super().wrap_str_format(value)
+        if wrapped is None:
+            return None
+
+        def run(*values: Any, **named: Any) -> str:
+            check_format(value.__self__, (*values, *named.values()))
+            return wrapped(*values, **named)
+
+        return run
+
+
+class TrackedEnvironment(PlainEnvironment):
+    """The same environment over Tracked: the text it renders knows whose each character is."""
+
+    code_generator_class = _Generator
+
+    def __init__(self, today: date) -> None:
+        super().__init__(today)
+        self.concat = self.joined  # type: ignore[assignment]
+        self.block = 0
+        own = {name: self.budget.filter(function) for name, function in OWN.items()}
+        self.filters = {name: own.get(name) or _followed(function) for name, function in self.filters.items()}
+        self.filters[_LOOP] = self.budget.loop
+        self.globals["strftime_now"] = _followed(today.strftime)
+
+    def joined(self, parts: Iterable[Any]) -> str:
+        texts = [part if isinstance(part, str) else to_text(part) for part in parts]
+        self.budget.lay_down(sum(map(len, texts)))
+        return concat(texts)
+
+    @staticmethod
+    def to_text(value: Any) -> str:
+        return value if isinstance(value, str) else to_text(value)
+
+    def marked(self, text: str) -> str:
+        """The text of one generation block, which every run of it remembers."""
+        self.block += 1
+        runs = (
+            (length, Origin(origin.turn, origin.field, origin.block or self.block))
+            for length, origin in runs_of(text)
+            if length or origin.turn != NOBODY
+        )
+        return made(str.__str__(text) if type(text) is str else text, merged(runs)) if text else text
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        if operator == "%" and isinstance(left, str):
+            left = as_tracked(left)
+        return super().call_binop(context, operator, left, right)
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        if type(obj) is dict and attribute not in _DICT_METHODS:
+            # What Jinja would come to by way of an AttributeError.
+            try:
+                return obj[attribute]
+            except KeyError:
+                return self.undefined(obj=obj, name=attribute)
+        return super().getattr(as_tracked(obj) if type(obj) is str else obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        return super().getitem(as_tracked(obj) if type(obj) is str else obj, argument)
+
+    def call(self, context: Any, function: Any, /, *values: Any, **named: Any) -> Any:  # type: ignore[override]
+        if type(getattr(function, "__self__", None)) is str:
+            function = getattr(as_tracked(function.__self__), function.__name__)
+        return super().call(context, function, *values, **named)
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        owner = getattr(value, "__self__", None)
+        if not isinstance(owner, str) or getattr(value, "__name__", "") not in ("format", "format_map"):
+            return None
+        formatter = SandboxedFormatter(self)
+        is_map = value.__name__ == "format_map"
+
+        def run(*values: Any, **named: Any) -> str:
+            if is_map:
+                named, values = values[0], ()
+            check_format(owner, (*values, *named.values()))
+            return brace_format(formatter, owner, values, named)
+
+        return run
+
+
+def _followed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function whose text, where it makes some out of data, belongs to that data's message."""
+
+    def run(*values: Any, **named: Any) -> Any:
+        result = function(*values, **named)
+        if isinstance(result, str) and not isinstance(result, Tracked):
+            return coarse(str.__str__(result), (*values, *named.values()))
+        return result
+
+    run.__dict__.update(getattr(function, "__dict__", {}))  # which of them Jinja passes its context to
+    return run
+
+
+class CompiledTemplate:
+    """A template compiled in one environment."""
+
+    def __init__(self, source: str, environment: PlainEnvironment, variables: Mapping[str, Any]) -> None:
+        self.environment = environment
+        self.variables = dict(variables)
+        self.template = environment.from_string(source)
+
+    def render(self, messages: list[dict[str, Any]], tools: Any, size: int, generation_prompt: bool) -> str:
+        """The text. `size`: how many characters of data go in."""
+        self.environment.budget.refill(len(messages), size)
+        if isinstance(self.environment, TrackedEnvironment):
+            self.environment.block = 0
+        context = self.template.new_context(
+            {
+                "messages": messages,
+                "tools": tools,
+                "documents": None,
+                "add_generation_prompt": generation_prompt,
+                **self.variables,
+            }
+        )
+        return self.environment.concat(self.template.root_render_func(context))

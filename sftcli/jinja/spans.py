@@ -1,0 +1,248 @@
+"""Where each assistant turn starts and ends in a rendered conversation, proven or refused.
+
+A turn is what the model itself must write: from the end of the generation prompt to the token that
+ends the turn. Both are found in template text alone, by rendering the conversation up to the turn:
+
+- the start: with a generation prompt, what stands there after the last message's data is what the
+  model is given; the same text, or as much of it as the template repeats, must stand in the whole
+  conversation between the data before the turn and the turn's own;
+- the end: what follows the turn's data whether the conversation ends there, goes on, or waits for
+  the model. The last control token that all of these share is the terminator.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sftcli.jinja.layout import Hole, Layout, Markers
+
+# render(count, prompt): the first `count` messages, with or without a generation prompt; None where
+# the template refuses that. continued(count): the same with a user message after them.
+Render = Callable[[int, bool], Layout | None]
+
+_EMPTY_THINKING = re.compile(r"<(think|thinking|thought|reasoning)>\s*</\1>\s*")
+
+
+class Unproven(Exception):
+    """Why a turn's span is not known for certain."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A turn: `ranges` are what the model writes, `end` is where its terminator stands in them.
+
+    `injected` is text in them that nobody wrote and the template put there.
+    """
+
+    turn: int
+    ranges: tuple[tuple[int, int], ...]
+    end: tuple[int, int]
+    injected: tuple[tuple[int, int], ...] = ()
+
+
+class Prover:
+    """Finds the spans of one conversation. `first` is the turn of its first message."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        first: int,
+        render: Render,
+        continued: Callable[[int], Layout | None],
+        markers: Markers,
+        usual_prompt: str,
+    ) -> None:
+        self.layout, self.first, self.markers = layout, first, markers
+        self.render, self.continued = render, continued
+        self.usual_prompt = usual_prompt
+
+    def span(self, index: int) -> Span:
+        """The span of the assistant message at `index`. Raises Unproven."""
+        start = self._start(self.layout, index)
+        last = self._last(self.layout, index, start)
+        end = self._end(index, last)
+        turn = self.first + index
+        for hole in self.layout.holes:
+            if start < hole.stop and hole.start < end[1] and hole.turn != turn:
+                owner = f"message {hole.turn}" if hole.turn >= 0 else "the tools or the system text"
+                raise Unproven(f"the text of {owner} stands inside this turn")
+        self._check_definition(index, start, end)
+        return Span(turn, ((start, end[1]),), end, self._injected(start, end[1]))
+
+    def _check_definition(self, index: int, start: int, end: tuple[int, int]) -> None:
+        """Where the whole begins with what the model was given, the definition itself says the place."""
+        given = self.render(index, True)
+        if given and self.layout.text.startswith(given.text) and start != len(given.text):
+            raise Unproven("its start is not where the generation prompt ends")
+        alone = self.render(index + 1, False)
+        if alone and self.layout.text.startswith(alone.text) and not start < end[1] <= len(alone.text):
+            raise Unproven("its end is not where the conversation would end after it")
+
+    # The start.
+
+    def _start(self, layout: Layout, index: int) -> int:
+        turn = self.first + index
+        own = layout.of(turn) or [place for place in layout.places if place.turn == turn]
+        if own:
+            high = own[0].start
+            low = layout.before(high)
+        else:
+            low = max((hole.stop for hole in layout.holes if hole.turn < turn), default=0)
+            high = layout.after(low)
+        gap = layout.text[low:high]
+        given = self.render(index, True)
+        if given is None:
+            return low + self._standing(gap, self.usual_prompt, bool(own))
+        tail, prompt = self._prompt(index, given)
+        if _last_owner(given.holes) == _last_owner(hole for hole in layout.holes if hole.stop <= low):
+            if gap.startswith(tail):
+                return low + len(tail)
+            shared = len(self.markers.common([gap, tail]))
+            if own and shared > len(tail) - len(prompt) and self._at_a_joint(gap, tail, shared):
+                return low + shared
+        return low + self._standing(gap, prompt or self.usual_prompt, bool(own))
+
+    def _prompt(self, index: int, given: Layout) -> tuple[str, str]:
+        """The template text at the end of `given`, and what of it the generation prompt adds."""
+        tail = given.text[given.before(len(given.text)) :]
+        without = self.render(index, False)
+        if without is None:
+            return tail, self.usual_prompt if tail.endswith(self.usual_prompt) else tail
+        other = without.text[without.before(len(without.text)) :]
+        return tail, tail[len(self.markers.common([tail, other])) :]
+
+    def _at_a_joint(self, gap: str, tail: str, shared: int) -> bool:
+        """Whether a generation prompt that stands there in part is left at a joint, not within a word."""
+        rest = self.markers.cut(tail[shared:])
+        return shared == len(gap) or tail[:shared].endswith(("\n", " ")) or bool(rest and len(rest[0]) > 1)
+
+    def _standing(self, gap: str, prompt: str, placed: bool) -> int:
+        """Where the generation prompt ends in a gap: its last occurrence, whole or up to a joint."""
+        if not prompt:
+            raise Unproven("the template has no generation prompt here, so it cannot be told where it starts")
+        if placed and gap.endswith(prompt) or (gap.count(prompt) == 1 and prompt):
+            return gap.rindex(prompt) + len(prompt)
+        pieces = self.markers.cut(prompt)
+        for count in range(len(pieces) - 1, 0, -1) if placed else ():
+            part = "".join(pieces[:count])
+            joint = len(pieces[count]) > 1 or part.endswith(("\n", " "))
+            if joint and gap.count(part) == 1:
+                return gap.index(part) + len(part)
+        raise Unproven(f"the generation prompt {prompt!r} does not stand once before it")
+
+    # The end.
+
+    def _last(self, layout: Layout, index: int, start: int) -> int:
+        """Where the turn's own data ends.
+
+        A later message may repeat a turn's data (a tool's name in the header of its result); what the
+        turn itself holds is what stands there when the conversation ends with it.
+        """
+        turn = self.first + index
+        own = [hole for hole in layout.of(turn) if hole.start >= start]
+        alone = self.render(index + 1, False)
+        if not own:
+            places = [place.start for place in layout.places if place.turn == turn and place.start >= start]
+            return places[-1] if places else start
+        if alone is None:
+            return own[-1].stop
+        expected = [(hole.field, alone.text[hole.start : hole.stop].strip()) for hole in alone.of(turn)]
+        last = start
+        at = 0
+        for hole in own:
+            text = layout.text[hole.start : hole.stop].strip()
+            found = next(
+                (i for i in range(at, len(expected)) if _same(expected[i], (hole.field, text))), None
+            )
+            if found is None:
+                break
+            at, last = found + 1, hole.stop
+        if last == start:
+            raise Unproven("its data is not where it is when the conversation ends with it")
+        return last
+
+    def _end(self, index: int, last: int) -> tuple[int, int]:
+        """Where the terminator stands, from what follows the turn's data however things go on."""
+        layout, markers = self.layout, self.markers
+        tail = layout.text[last : layout.after(last)]
+        others = [self._tail(other, index) for other in self._endings(index)]
+        shared = markers.common([tail, *others]) if others else ""
+        found = markers.last_control(shared)
+        if found is None:
+            found = self._by_place(tail, others) or self._plain(shared, [tail, *others])
+        if found is None:
+            raise Unproven(f"nothing ends it: after its text stands {tail[:60]!r}")
+        return last + found[0], last + found[1]
+
+    def _endings(self, index: int) -> list[Layout]:
+        alone, given = self.render(index + 1, False), self.render(index + 1, True)
+        return [layout for layout in (alone, given, self.continued(index + 1)) if layout is not None]
+
+    def _tail(self, layout: Layout, index: int) -> str:
+        last = self._last(layout, index, 0 if layout.of(self.first + index) else self._start(layout, index))
+        return layout.text[last : layout.after(last)]
+
+    def _by_place(self, tail: str, others: Sequence[str]) -> tuple[int, int] | None:
+        """The first control token, for templates whose terminator depends on what follows (GPT-OSS)."""
+        found = self.markers.first_control(tail)
+        if found is None:
+            return None
+        token = tail[found[0] : found[1]]
+        firsts = [other[slice(*place)] for other in others if (place := self.markers.first_control(other))]
+        if token in firsts or (firsts and token not in self._openers()):
+            return found
+        return None
+
+    def _openers(self) -> set[str]:
+        """The control tokens that open turns: those of the generation prompt and before the first user text."""
+        user = self.layout.holes[0].start if self.layout.holes else 0
+        return set(self.markers.cut(self.usual_prompt + self.layout.text[:user])) & self.markers.control
+
+    def _plain(self, shared: str, tails: Sequence[str]) -> tuple[int, int] | None:
+        """A terminator that is no control token: the same plain text whatever follows."""
+        kept = shared.rstrip()
+        if not kept or any(self.markers.first_control(tail) for tail in tails):
+            return None
+        return len(kept) - len(kept.lstrip()), len(kept)
+
+    def _injected(self, start: int, stop: int) -> tuple[tuple[int, int], ...]:
+        """Empty thinking blocks in a turn that are template text from end to end."""
+        layout = self.layout
+        found: list[tuple[int, int]] = []
+        low = layout.before(start)
+        while low < stop:
+            high = min(layout.after(low), stop)
+            for match in _EMPTY_THINKING.finditer(layout.text, low, high):
+                if match.end() > start:
+                    found.append((max(start, match.start()), match.end()))
+            low = next((hole.stop for hole in layout.holes if hole.start >= high), stop)
+        return tuple(found)
+
+
+def _last_owner(holes: object) -> tuple[int, str] | None:
+    last: Hole | None = max(holes, key=lambda hole: hole.stop, default=None)  # type: ignore[call-overload]
+    return (last.turn, last.field) if last else None
+
+
+def _same(expected: tuple[str, str], found: tuple[str, str]) -> bool:
+    return expected[0] == found[0] and (expected[1] in found[1] or found[1] in expected[1])
+
+
+def marked_spans(layout: Layout, assistants: Sequence[int], markers: Markers) -> dict[int, Span]:
+    """The spans that the template's `{% generation %}` blocks mark, by turn."""
+    spans: dict[int, Span] = {}
+    left = list(assistants)
+    for start, stop, _ in layout.marks:
+        inside = [
+            hole.turn for hole in (*layout.holes, *layout.places) if start <= hole.start and hole.stop <= stop
+        ]
+        turn = next((turn for turn in inside if turn in assistants), left[0] if left else None)
+        if turn is None:
+            raise Unproven("there are more generation blocks than assistant turns")
+        left = [other for other in left if other > turn]
+        known = spans.get(turn)
+        last = max((hole.stop for hole in layout.of(turn) if hole.stop <= stop), default=start)
+        found = markers.last_control(layout.text[max(last, start) : stop])
+        end = (max(last, start) + found[0], max(last, start) + found[1]) if found else (stop, stop)
+        spans[turn] = Span(turn, (*(known.ranges if known else ()), (start, stop)), end)
+    return spans
