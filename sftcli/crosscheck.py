@@ -38,6 +38,7 @@ class Engines:
         self._fast = self._load_fast(wanted, input_bytes)
         self._reference = ReferenceEngine(tokenizer)
         self._chosen: Engine | None = None
+        self._sample: list[Rendered] = []
         self.builder = RunBuilder(tokenizer, self._reference)
 
     def _load_fast(self, wanted: EngineName, input_bytes: int) -> "Future[FastEngine] | None":
@@ -59,15 +60,20 @@ class Engines:
         library = self._chosen.name if self._chosen else self._reference.name
         return f"{library} {version(library)}"
 
-    def engine(self, sample: Sequence[Rendered]) -> Engine:
-        """The engine of this run. The first call checks it on the rows given.
+    def offer(self, rows: Sequence[Rendered]) -> None:
+        """Keep some of the run's first rows, on which the engine will be checked."""
+        if not self._sample:
+            self._sample = _first(rows)
+
+    def engine(self) -> Engine:
+        """The engine of this run. The first call checks it on the rows that were offered.
 
         The reference must give the one-shot ids of each row's whole text (rows whose content
         holds control text apart). The fast engine must give what the reference gives, or a
         warning names the first differing text and the reference is used.
         """
         if self._chosen is None:
-            self._chosen = self._check(_first(sample))
+            self._chosen = self._check(self._sample)
         return self._chosen
 
     def _check(self, rows: Sequence[Rendered]) -> Engine:

@@ -38,7 +38,7 @@ from sftcli.write import Write, open_shard
 
 Progress = Callable[[int], None]  # told of the input bytes done since it was last told
 _SAMPLE_LINES = 100
-_BLOCKS_AHEAD = 6  # parsed and rendered while the engine is still loading; bounds the memory
+_BLOCKS_AHEAD = 16  # parsed and rendered while the engine is still loading; bounds the memory
 
 
 class Run:
@@ -127,8 +127,9 @@ def process_split(
                 block = _head(block, limit - report.records)
             rows, lines = render_block(block, run.job, report, max_errors)
             if rows and not (report.rejected and config.on_error == "fail"):
+                run.engines.offer(rows)
                 runs = run.engines.builder.build(rows, lines)
-                encoding.put(_encode_block, runs, rows, block, run, report, partial(writing.put, write))
+                encoding.put(_encode_block, runs, block, run, report, partial(writing.put, write))
             if progress is not None:
                 progress(block.width)
             if _stops(report, config, max_errors) or report.records == limit:
@@ -165,10 +166,10 @@ def render_block(
 
 
 def _encode_block(
-    runs: Runs, rows: list[Rendered], block: LineBlock, run: Run, report: SplitReport, write: Write
+    runs: Runs, block: LineBlock, run: Run, report: SplitReport, write: Write
 ) -> None:
     """Encode and fit a block, count its rows, and hand them on to be written."""
-    batch, dropped = fit(encode_runs(runs, run.engines.engine(rows)), run.job.config.max_length)
+    batch, dropped = fit(encode_runs(runs, run.engines.engine()), run.job.config.max_length)
     report.control_text_rows += runs.control_text_rows
     for reason, indices in dropped.items():
         report.count_dropped(reason, block.file, indices + block.first_line)

@@ -21,6 +21,8 @@ SCHEMA = pa.schema(
 _DICTIONARY = ["attention_mask.list.element"]
 ZSTD_LEVEL = 1  # measured: level 3 takes 1.6 times as long for 4% fewer bytes
 
+_ROW_GROUP_TOKENS = 1 << 20  # what a reader takes in to get at one row
+
 Write = Callable[[TokenBatch], None]
 
 
@@ -36,8 +38,9 @@ def record_batch(batch: TokenBatch) -> pa.RecordBatch:
 def open_shard(path: Path, format_: str, compression: str) -> Iterator[Write]:
     """Write one shard; the file is whole only when the context ends without an error.
 
-    `format_` is parquet or arrow. `compression` is a codec's name or "none". A batch becomes one
-    row group (Parquet) or one record batch (Arrow). Raises EnvironmentFault where the disk fails.
+    `format_` is parquet or arrow. `compression` is a codec's name or "none". An Arrow record batch
+    is one TokenBatch, a Parquet row group the next ones of together a million tokens or more.
+    Raises EnvironmentFault where the disk fails.
     """
     opener = _parquet if format_ == "parquet" else _arrow
     try:
@@ -51,6 +54,19 @@ def open_shard(path: Path, format_: str, compression: str) -> Iterator[Write]:
 def _parquet(path: Path, compression: str) -> Iterator[Write]:
     import pyarrow.parquet as pq
 
+    waiting: list[pa.RecordBatch] = []
+
+    def flush() -> None:
+        if waiting:
+            table = pa.Table.from_batches(waiting)
+            writer.write_table(table, row_group_size=len(table))
+            waiting.clear()
+
+    def write(batch: TokenBatch) -> None:
+        waiting.append(record_batch(batch))
+        if sum(len(part["input_ids"].values) for part in waiting) >= _ROW_GROUP_TOKENS:
+            flush()
+
     with pq.ParquetWriter(
         path,
         SCHEMA,
@@ -59,7 +75,8 @@ def _parquet(path: Path, compression: str) -> Iterator[Write]:
         use_dictionary=_DICTIONARY,
         write_statistics=False,
     ) as writer:
-        yield lambda batch: writer.write_batch(record_batch(batch), row_group_size=max(len(batch), 1))
+        yield write
+        flush()
 
 
 @contextmanager

@@ -19,7 +19,8 @@ from sftcli.read.source import lines_before, open_pieces
 
 __all__ = ["BLOCK_BYTES", "LINE_TOO_LONG", "MAX_LINE_BYTES", "LineBlock", "read_blocks"]
 
-BLOCK_BYTES = 4 << 20
+# Large enough to tokenize many texts at once, small enough for the arrays to stay in the cache.
+BLOCK_BYTES = 1 << 20
 
 
 def read_blocks(
