@@ -231,18 +231,29 @@ def _same(expected: tuple[str, str], found: tuple[str, str]) -> bool:
 def marked_spans(layout: Layout, assistants: Sequence[int], markers: Markers) -> dict[int, Span]:
     """The spans that the template's `{% generation %}` blocks mark, by turn."""
     spans: dict[int, Span] = {}
-    left = list(assistants)
-    for start, stop, _ in layout.marks:
-        inside = [
-            hole.turn for hole in (*layout.holes, *layout.places) if start <= hole.start and hole.stop <= stop
-        ]
-        turn = next((turn for turn in inside if turn in assistants), left[0] if left else None)
-        if turn is None:
-            raise Unproven("there are more generation blocks than assistant turns")
-        left = [other for other in left if other > turn]
+    for (start, stop, _), turn in zip(layout.marks, _block_turns(layout, assistants), strict=True):
         known = spans.get(turn)
         last = max((hole.stop for hole in layout.of(turn) if hole.stop <= stop), default=start)
         found = markers.last_control(layout.text[max(last, start) : stop])
         end = (max(last, start) + found[0], max(last, start) + found[1]) if found else (stop, stop)
         spans[turn] = Span(turn, (*(known.ranges if known else ()), (start, stop)), end)
     return spans
+
+
+def _block_turns(layout: Layout, assistants: Sequence[int]) -> list[int]:
+    """Whose each generation block is: its data's, else the next turn's that has none, else the one's before it."""
+    data = sorted((*layout.holes, *layout.places))
+    owners: list[int | None] = []
+    for start, stop, _ in layout.marks:
+        inside = (hole.turn for hole in data if start <= hole.start and hole.stop <= stop)
+        owners.append(next((turn for turn in inside if turn in assistants), None))
+    free = [turn for turn in assistants if turn not in owners]
+    turns: list[int] = []
+    for number, owner in enumerate(owners):
+        before = turns[-1] if turns else assistants[0] - 1
+        after = next((other for other in owners[number:] if other is not None), assistants[-1] + 1)
+        between = next((turn for turn in free if before < turn < after), None)
+        turns.append(owner if owner is not None else before if between is None else between)
+    if turns and turns[0] < assistants[0]:
+        raise Unproven("it has a generation block that belongs to no assistant turn")
+    return turns
