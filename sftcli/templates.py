@@ -16,6 +16,7 @@ from sftcli.errors import RecordError, TemplateError
 from sftcli.yamlfile import check_keys, convert, load_yaml, nearest
 
 _SPECIAL = re.compile(r"\{(bos|eos|pad|sep|unk)\}")
+_NAME_IN_BRACES = re.compile(r"\{(?!(?:bos|eos|pad|sep|unk)\})[a-z_]+\}")
 _CHAT_FIELDS = ("system", "instruction", "prompt", "output", "completion", "response")
 # A record's fields that change what the answer means: a prompt template that has no place for
 # one of them would lose it silently.
@@ -92,6 +93,15 @@ class RoleTemplate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             )
         if self.system_in_user is not None and "{system}" not in self.system_in_user:
             raise TemplateError(f"template {self.name!r}: system_in_user has no {{system}} in it")
+        turns = {f"roles.{role}": msgspec.structs.astuple(turn) for role, turn in self.roles.items()}
+        for key, texts in {**turns, "begin": (self.begin,), "close": (self.close,)}.items():
+            unknown = next((name[0] for name in map(_NAME_IN_BRACES.search, texts) if name), None)
+            if unknown:
+                raise TemplateError(
+                    f"template {self.name!r}: {key}: {unknown} is not a special token of a tokenizer "
+                    "({bos}, {eos}, {pad}, {sep}, {unk}); a message's content needs no placeholder, it "
+                    "stands between `before` and `end`"
+                )
 
     def resolve(self, specials: Mapping[str, str | None], bos: str) -> "RoleTemplate":
         """Put the tokenizer's special tokens in place of `{bos}`, `{eos}`, ...

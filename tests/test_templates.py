@@ -189,6 +189,18 @@ IMPOSSIBLE = {
         ROLES + "system_in_user: x\n",
         "template 'own': system_in_user has no {system} in it",
     ),
+    "placeholder that is no special token": (
+        ROLES.replace("U: ", "U: {content}"),
+        "template 'own': roles.user: {content} is not a special token of a tokenizer "
+        "({bos}, {eos}, {pad}, {sep}, {unk}); a message's content needs no placeholder, it stands between "
+        "`before` and `end`",
+    ),
+    "misspelt special token": (
+        ROLES + 'close: "{end}"\n',
+        "template 'own': close: {end} is not a special token of a tokenizer "
+        "({bos}, {eos}, {pad}, {sep}, {unk}); a message's content needs no placeholder, it stands between "
+        "`before` and `end`",
+    ),
     "prompt without an end": (
         "prompt: x\ncompletion: '{a}'\nend: ''\n",
         "template 'own': `end` is empty: an answer that never ends cannot be trained to stop; "
