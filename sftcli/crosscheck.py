@@ -102,8 +102,8 @@ class Engines:
             ids = encode_runs(runs, self._reference).ids.tolist()
             if ids != self._reference.one_shot(row.text):
                 raise TokenizerError(
-                    f"tokenizer {self._tokenizer.name!r} encodes this row's pieces and its whole text differently, "
-                    f"so its mask cannot be trusted: {row.text[:120]!r}"
+                    f"tokenizer {self._tokenizer.name!r} encodes this row's pieces and its whole text "
+                    f"differently, so its mask cannot be trusted: {row.text[:120]!r}"
                 )
 
     def _first_different_row(self, fast: Engine, rows: Sequence[Rendered]) -> Rendered | None:

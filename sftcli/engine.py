@@ -1,5 +1,6 @@
 """Engines: texts -> token ids with the bytes that each token covers. Control tokens are off."""
 
+import json
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,11 +52,15 @@ class ReferenceEngine:
     def __init__(self, tokenizer: Tokenizer) -> None:
         import tokenizers
 
-        self._tokenizer = tokenizer.reference
+        self._whole = self._tokenizer = tokenizer.reference
         self._lost = frozenset(b"" if tokenizer.layout.model.unk_token else tokenizer.missing_bytes)
         self._start_matters = self._is_start_special(tokenizer)
-        if self._start_matters or tokenizer.trims_offsets:
+        self._renames = tokenizer.spells_control
+        if self._renames:
+            self._tokenizer = tokenizers.Tokenizer.from_str(_with_control_renamed(tokenizer))
+        elif self._start_matters or tokenizer.trims_offsets:
             self._tokenizer = tokenizers.Tokenizer.from_str(tokenizer.reference.to_str())
+        if self._tokenizer is not self._whole:
             self._tokenizer.post_processor = tokenizers.processors.Sequence([])
         if self._start_matters:
             self._tokenizer.add_tokens([tokenizers.AddedToken(_SENTINEL, normalized=False)])
@@ -70,20 +75,20 @@ class ReferenceEngine:
         ]
         if not plain:
             return False
-        self._tokenizer.encode_special_tokens = False
-        alone = self._tokenizer.encode("a b", add_special_tokens=False).ids
-        after = self._tokenizer.encode(plain[0] + "a b", add_special_tokens=False).ids
+        self._whole.encode_special_tokens = False
+        alone = self._whole.encode("a b", add_special_tokens=False).ids
+        after = self._whole.encode(plain[0] + "a b", add_special_tokens=False).ids
         return after[1:] != alone
 
     def encode(self, texts: Sequence[str], sizes: Ints, leading: npt.NDArray[np.bool_]) -> Encoded:
         skip = 0
-        if self._start_matters:
-            skip = len(_SENTINEL)
-            if any(_SENTINEL in text for text in texts):
-                raise TokenizerError(f"a text holds the reserved character pair {_SENTINEL!a}")
-            texts = [text if lead else _SENTINEL + text for text, lead in zip(texts, leading, strict=True)]
         if self._lost:
             self._refuse_lost_bytes(texts)
+        if (self._start_matters or self._renames) and any(_SENTINEL in text for text in texts):
+            raise TokenizerError(f"a text holds the reserved character pair {_SENTINEL!a}")
+        if self._start_matters:
+            skip = len(_SENTINEL)
+            texts = [text if lead else _SENTINEL + text for text, lead in zip(texts, leading, strict=True)]
         found = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
         ids: list[npt.NDArray[np.int32]] = []
         spans: list[Ints] = []
@@ -119,11 +124,28 @@ class ReferenceEngine:
 
     def one_shot(self, text: str) -> list[int]:
         """The ids of a whole text in which control tokens are read as such."""
-        self._tokenizer.encode_special_tokens = False
-        try:
-            return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
-        finally:
-            self._tokenizer.encode_special_tokens = True
+        self._whole.encode_special_tokens = False
+        ids = self._whole.encode(text, add_special_tokens=False).ids
+        self._tokenizer.encode_special_tokens = True  # it may be the same tokenizer
+        return list(ids)
+
+
+def _with_control_renamed(tokenizer: Tokenizer) -> str:
+    """The tokenizer.json with its control tokens under names that no text holds.
+
+    Ids stay as they are, so text is tokenized as before, only that no text spells a control token.
+    """
+    layout = json.loads(tokenizer.saved_files()["tokenizer.json"])
+    names = {text: f"{_SENTINEL}{token.id}" for text, token in tokenizer.control_tokens.items()}
+    model = layout["model"]
+    if isinstance(model["vocab"], dict):
+        model["vocab"] = {names.get(text, text): token_id for text, token_id in model["vocab"].items()}
+        model["unk_token"] = names.get(model["unk_token"], model["unk_token"])
+    else:
+        model["vocab"] = [(names.get(text, text), score) for text, score in model["vocab"]]
+    for token in layout["added_tokens"]:
+        token["content"] = names.get(token["content"], token["content"])
+    return json.dumps({**layout, "post_processor": None, "truncation": None, "padding": None})
 
 
 class FastEngine:

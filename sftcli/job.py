@@ -38,7 +38,7 @@ def make_job(config: Config, sample: Sequence[bytes]) -> Job:
     tokenizer = _load_tokenizer(config)
     template = _load_template(config.template, tokenizer) if config.template else None
     fields = (template.required, template.optional) if isinstance(template, PromptTemplate) else ((), ())
-    record_format = config.record_format
+    record_format: str = config.record_format
     if record_format == "auto":
         record_format = detect_format(_records(sample), config.field, fields[0])
     if record_format in _OWN_LAYOUT:

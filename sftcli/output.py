@@ -126,7 +126,7 @@ def write_side_files(folder: Path, tokenizer_files: Mapping[str, bytes], card: s
 
 def write_arrow_state(folder: Path, shards: Sequence[str]) -> None:
     """What datasets.load_from_disk wants beside the Arrow streams."""
-    state = {
+    state: dict[str, Any] = {
         "_data_files": [{"filename": name} for name in shards],
         "_fingerprint": hashlib.sha256("\n".join(shards).encode()).hexdigest()[:16],
         "_format_columns": None,
@@ -167,7 +167,8 @@ def dataset_card(rows: int, job: Job) -> str:
     lines += [
         "# Masked training rows",
         "",
-        f"{rows:,} rows made by sftcli with the template `{job.template}` and the tokenizer `{job.tokenizer.name}`.",
+        f"{rows:,} rows made by sftcli with the template `{job.template}` and the tokenizer "
+        f"`{job.tokenizer.name}`.",
         "`input_ids`, `attention_mask` and `labels` are equally long. A label is the token's id where the",
         "token is trained and -100 elsewhere; labels are aligned with the ids, not shifted. The tokenizer is",
         f"in `tokenizer/`; `manifest.json` lists every file with its hash. Read with `{load}`.",

@@ -56,6 +56,7 @@ class _Model(msgspec.Struct):
     type: str = "BPE"
     vocab: dict[str, int] | list[tuple[str, float]] = {}
     unk_token: str | None = None
+    ignore_merges: bool = False
 
 
 class _TokenizerJson(msgspec.Struct):
@@ -191,6 +192,18 @@ class Tokenizer:
     @property
     def _pre_tokenizers(self) -> list[_Part]:
         return self.layout.pre_tokenizer.flat() if self.layout.pre_tokenizer else []
+
+    @cached_property
+    def spells_control(self) -> bool:
+        """Whether ordinary text can become a control token, as the model's vocabulary has its text.
+
+        A BPE makes tokens by its merges alone, of which control tokens have none.
+        """
+        model = self.layout.model
+        if model.type == "BPE" and not model.ignore_merges:
+            return False
+        texts = model.vocab if isinstance(model.vocab, dict) else [text for text, _ in model.vocab]
+        return not self.control_tokens.keys().isdisjoint(texts)
 
     @property
     def trims_offsets(self) -> bool:

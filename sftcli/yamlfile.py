@@ -21,7 +21,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.events.AliasEvent):
-            event = self.peek_event()
+            event = self.peek_event()  # type: ignore[no-untyped-call]
             raise yaml.constructor.ConstructorError(
                 None, None, "aliases (*name) are not read here; write the value out", event.start_mark
             )
@@ -40,7 +40,8 @@ class _Loader(yaml.SafeLoader):
                     None, None, f"key {key!r} is there twice", key_node.start_mark
                 )
             seen.add(key)
-        return super().construct_mapping(node, deep)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
 
 
 # YAML 1.1 reads no, off, yes and on as booleans, and dates as dates; 1.2 reads them as text.

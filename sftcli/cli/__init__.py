@@ -2,7 +2,7 @@
 
 import sys
 from importlib import import_module
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import click
 
@@ -25,8 +25,7 @@ class _LazyGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         command = getattr(import_module(f"sftcli.cli.{cmd_name}"), cmd_name)
-        assert isinstance(command, click.Command)
-        return command
+        return cast(click.Command, command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

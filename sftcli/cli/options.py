@@ -1,5 +1,6 @@
 """Options that several commands share, and how they become a Config."""
 
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -12,23 +13,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 RECORD_FORMATS = (
     "auto", "alpaca", "prompt_completion", "messages", "sharegpt", "segments", "text", "fields",
 )  # fmt: skip
-_debugging = False
 
 
 def debug() -> bool:
-    """Whether --debug was given."""
-    return _debugging
-
-
-def _set_debug(_context: click.Context, _option: click.Parameter, value: bool) -> None:
-    global _debugging
-    _debugging = value
+    """Whether --debug was given, also where the command line failed before it was read."""
+    return "--debug" in sys.argv[1:]
 
 
 def debug_option(command: F) -> F:
-    return click.option(
-        "--debug", is_flag=True, expose_value=False, callback=_set_debug, help="Show a traceback on errors."
-    )(command)
+    return click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback on errors.")(
+        command
+    )
 
 
 def config_options(command: F) -> F:

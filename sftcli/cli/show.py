@@ -13,11 +13,11 @@ from sftcli.report import RunReport
 from sftcli.view.cells import one_line
 
 if TYPE_CHECKING:
-    from sftcli.pipeline import Run
+    from sftcli.run import Run
 
 _NOTES = {
     "terminator_in_content": "answers already ended in the terminator's text; it stands once",
-    "injected_text": "answers in which the template put text that nobody wrote (such as an empty think block)",
+    "injected_text": "answers hold text that the template put there (such as an empty think block)",
 }
 _MB = 1_000_000
 
@@ -39,7 +39,11 @@ class Bar:
         total = run.input_bytes if plain and run.input_bytes else None
         bar = tqdm(total=total, unit="B", unit_scale=True, desc="prepare", file=sys.stderr, leave=False)
         self._bar = bar
-        return lambda done: bar.update(done)
+
+        def tell(done: int) -> None:
+            bar.update(done)
+
+        return tell
 
     def __enter__(self) -> "Bar":
         return self
@@ -93,7 +97,7 @@ def summary(run: RunReport) -> list[str]:
     """The report as lines of a name and what it is."""
     counts = run.counts
     share = counts.trained_tokens / max(counts.tokens, 1)
-    lines = [
+    return [
         click.style(f"{counts.records:,} records in, {counts.rows:,} rows out: {run.output}", bold=True),
         *_reasons("dropped", counts.dropped, counts.places),
         *_reasons("rejected", counts.rejected, {}),
@@ -109,7 +113,6 @@ def summary(run: RunReport) -> list[str]:
         _line("time", f"{run.seconds:.2f} s, {counts.input_bytes / _MB / run.seconds:.1f} MB/s"),
         *_remarks(run),
     ]
-    return lines
 
 
 def _remarks(run: RunReport) -> list[str]:
@@ -118,15 +121,14 @@ def _remarks(run: RunReport) -> list[str]:
     masked, trained = map(int, counts.straddles)
     remarks = [f"{count:,} {_NOTES.get(note, note)}" for note, count in sorted(counts.notes.items())]
     if counts.control_text_rows:
-        remarks.append(
-            f"{counts.control_text_rows:,} rows hold control-token text in their data; it stays plain text"
-        )
+        rows = counts.control_text_rows
+        remarks.append(f"{rows:,} rows hold control-token text in their data; it stays plain text")
     if masked:
         remarks.append(f"{masked:,} tokens straddle a mask boundary and are masked; see `sftcli inspect`")
     if trained:
         remarks.append(
-            f"{trained:,} tokens straddle a mask boundary by white space only and are trained; at inference the "
-            "prompt is tokenized otherwise: let prompts end without white space"
+            f"{trained:,} tokens straddle a mask boundary by white space alone and are trained; at inference "
+            "the prompt is tokenized otherwise: let prompts end without white space"
         )
     if run.added_tokens:
         names = ", ".join(text for text, _ in run.added_tokens)

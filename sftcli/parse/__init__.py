@@ -9,9 +9,19 @@ failure   what is wrong and where: the RecordErrors
 locate    the column of a value in its line
 """
 
+from sftcli.parse.data_path import in_the_data
 from sftcli.parse.detect import detect_format, make_parser
 from sftcli.parse.formats import FORMATS, Parser
 from sftcli.parse.line import decode_line
 from sftcli.parse.locate import column_of, make_reject
 
-__all__ = ["FORMATS", "Parser", "column_of", "decode_line", "detect_format", "make_parser", "make_reject"]
+__all__ = [
+    "FORMATS",
+    "Parser",
+    "column_of",
+    "decode_line",
+    "detect_format",
+    "in_the_data",
+    "make_parser",
+    "make_reject",
+]

@@ -9,8 +9,9 @@ from sftcli.engine import ReferenceEngine
 from sftcli.errors import DataError, RecordError, UsageError
 from sftcli.fit import fit
 from sftcli.parse import decode_line, make_reject
-from sftcli.pipeline import Run
 from sftcli.read import LineBlock
+from sftcli.run import Run
+from sftcli.split import render_record
 from sftcli.view.row import RowView, Source, row_from_batch
 
 
@@ -53,7 +54,7 @@ class RawData:
     def _row(self, block: LineBlock, index: int, number: int) -> RawRow:
         job, raw, line = self._run.job, block.lines[index], block.first_line + index
         try:
-            rendered = job.render(job.parse(decode_line(raw) or {}))
+            rendered = render_record(decode_line(raw) or {}, job)
         except RecordError as problem:
             raise DataError(str(make_reject(problem, raw, block.file, line, block.byte_of(index)))) from None
         batch = self._encoder.encode([rendered], [line])

@@ -1,0 +1,52 @@
+# `make demo` and `make test` need Python 3.11 or newer and a package index, nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORPUS ?=
+TORCH ?= torch==2.13.0
+
+.PHONY: demo test check format bench test-trainers clean
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("sftcli needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	# For its chat templates alone; its requirements would bring torch.
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'trl==1.16.0'
+	touch $@
+
+# The main job on bundled data: 200 grade-school problems, then one row as it was written.
+demo: $(VENV)/installed
+	$(BIN)/sftcli prepare --config configs/demo.yaml --overwrite
+	@echo
+	$(BIN)/sftcli inspect out/demo --row 1
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -q -n auto --ignore tests/trainers
+
+# What .ci/run checks besides the tests.
+check: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# sftcli beside the script that people write by hand, in one run. CORPUS=FILE, TOKENIZER=FOLDER.
+bench: $(VENV)/installed-dev
+	$(BIN)/python tests/bench/bench.py $(if $(CORPUS),--corpus $(CORPUS))
+
+# Needs torch; TORCH= names the build to install.
+test-trainers: $(VENV)/installed-dev
+	$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check '$(TORCH)'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[trainers]'
+	$(BIN)/python -m pytest -q tests/trainers
+
+clean:
+	rm -rf $(VENV) out .mypy_cache .pytest_cache .ruff_cache .hypothesis

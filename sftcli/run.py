@@ -1,0 +1,50 @@
+"""Run: one config with its inputs planned, its job made, and its engines loading."""
+
+import itertools
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+from sftcli.config import Config
+from sftcli.crosscheck import Engines
+from sftcli.errors import FileError, RecordError
+from sftcli.job import Job, make_job
+from sftcli.plan import STDIN, Split, plan_splits
+from sftcli.read import LineBlock, read_blocks
+
+_SAMPLE_LINES = 100  # looked at to settle on a record format
+
+
+class Run:
+    """What `prepare` and `inspect` start from.
+
+    Raises UsageError for options that cannot work, FileError where no record of the first input
+    has a known shape.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.splits = plan_splits(config.inputs)
+        self.files = list(dict.fromkeys(split.file for split in self.splits))
+        self.input_bytes = sum(Path(file).stat().st_size for file in self.files if file != STDIN)
+        self._opened = read_blocks(self.splits[0])
+        self._first = next(self._opened, None)
+        self.job = self._make_job(config)
+
+    @cached_property
+    def engines(self) -> Engines:
+        """Asked for by `prepare` alone: a single row does without the loading of both."""
+        return Engines(self.job.tokenizer, self.job.config.encoder, self.input_bytes)
+
+    def blocks(self, split: Split) -> Iterator[LineBlock]:
+        """The split's lines; those that were read for the sample are not read again."""
+        if split.index == 0 and self._first is not None:
+            first, self._first = self._first, None
+            return itertools.chain([first], self._opened)
+        return read_blocks(split)
+
+    def _make_job(self, config: Config) -> Job:
+        sample = self._first.lines[:_SAMPLE_LINES] if self._first else []
+        try:
+            return make_job(config, sample)
+        except RecordError as problem:
+            raise FileError(f"{self.files[0]}: {problem}") from None

@@ -1,0 +1,133 @@
+"""process_split: one split in, one shard out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sftcli.encode import encode_runs
+from sftcli.errors import RecordError
+from sftcli.fit import fit
+from sftcli.job import Job
+from sftcli.parse import decode_line, in_the_data, make_reject
+from sftcli.plan import Split
+from sftcli.read import LineBlock
+from sftcli.render import Rendered
+from sftcli.report import SplitReport
+from sftcli.run import Run
+from sftcli.runs import Runs
+from sftcli.threads import InOrder, quiet_gc
+from sftcli.write import Write, open_shard
+
+Progress = Callable[[int], None]  # told of the input bytes done since it was last told
+
+# Parsed and rendered before they can be encoded, as while the engine is loading; or encoded before
+# they can be written. Bounds the memory: a block of 1 MiB takes some 8 MB on its way.
+_BLOCKS_AHEAD = 16
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How far a split is read: to `records` records, or to `fatal` bad ones (None: any number).
+
+    `kept` bad records are kept whole for the report (None: all of them).
+    """
+
+    records: int | None = None
+    fatal: int | None = None
+    kept: int | None = None
+
+    def is_spent(self, report: SplitReport) -> bool:
+        bad = report.rejected.total()
+        return (self.fatal is not None and bad >= self.fatal) or report.records == self.records
+
+
+def process_split(
+    split: Split, run: Run, shard: Path, budget: Budget, progress: Progress | None = None
+) -> SplitReport:
+    """Read, parse, render, encode, fit and write one split; the result depends on nothing else.
+
+    Three lines of work go on side by side, block after block: reading to rendering here, encoding
+    in a second thread, writing in a third. The last two are work outside Python for the most part.
+    """
+    report = SplitReport()
+    config = run.job.config
+    with (
+        quiet_gc() as collect,
+        open_shard(shard, config.format, config.codec) as write,
+        InOrder(_BLOCKS_AHEAD) as writing,
+        InOrder(_BLOCKS_AHEAD) as encoding,
+    ):
+        for whole in run.blocks(split):
+            block = whole if budget.records is None else _head(whole, budget.records - report.records)
+            rows, lines = render_block(block, run.job, report, budget.kept)
+            if rows and not (report.rejected and budget.fatal is not None):
+                run.engines.offer(rows)
+                runs = run.engines.builder.build(rows, lines)
+                encoding.put(_encode_block, runs, block, run, report, partial(writing.put, write))
+            if progress is not None:
+                progress(block.width)
+            if budget.is_spent(report):
+                break
+            collect()
+    return report
+
+
+def render_block(
+    block: LineBlock, job: Job, report: SplitReport, kept: int | None
+) -> tuple[list[Rendered], list[int]]:
+    """Parse and render a block's lines: the rows, and for each its line's index in the block."""
+    rows: list[Rendered] = []
+    indices: list[int] = []
+    for index, raw in enumerate(block.lines):
+        try:
+            record = decode_line(raw)
+            if record is None:
+                report.blank += 1
+                continue
+            row = render_record(record, job)
+        except RecordError as error:
+            place = block.first_line + index
+            report.count_rejected(make_reject(error, raw, block.file, place, block.byte_of(index)), kept)
+            continue
+        rows.append(row)
+        indices.append(index)
+        if row.notes:
+            report.notes.update(row.notes)
+    report.lines += len(block.lines)
+    report.input_bytes += block.width
+    return rows, indices
+
+
+def render_record(record: dict[str, Any], job: Job) -> Rendered:
+    """One record parsed and rendered. Raises RecordError with a path in the record's own names."""
+    conversation = job.parse(record)
+    try:
+        return job.render(conversation)
+    except RecordError as problem:
+        raise in_the_data(problem, record, conversation, job.record_format, job.config.field) from None
+
+
+def _encode_block(runs: Runs, block: LineBlock, run: Run, report: SplitReport, write: Write) -> None:
+    """Encode and fit a block, count its rows, and hand them on to be written.
+
+    It runs beside `render_block` and counts other things than that does.
+    """
+    batch, dropped = fit(encode_runs(runs, run.engines.engine()), run.job.config.max_length)
+    report.control_text_rows += runs.control_text_rows
+    for reason, indices in dropped.items():
+        report.count_dropped(reason, block.file, indices + block.first_line)
+    if len(batch):
+        report.count_rows(batch, block)
+        write(batch)
+
+
+def _head(block: LineBlock, records: int) -> LineBlock:
+    """The block up to its `records`-th line that is not blank."""
+    for index, raw in enumerate(block.lines):
+        if raw and not raw.isspace():
+            records -= 1
+        if records < 0:
+            return block.head(index)
+    return block
