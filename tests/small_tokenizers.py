@@ -235,8 +235,32 @@ def gemma(folder: Path) -> Tokenizer:
     )
 
 
+def roberta(folder: Path) -> Tokenizer:
+    """As RoBERTa and BART: a space is put before every stretch of text, offsets leave white space out."""
+    built = tokenizers.Tokenizer(models.BPE())
+    built.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    built.decoder = decoders.ByteLevel()
+    _train(built, [*WORDS, *GLUED, *WIDE, *PROSE], pre_tokenizers.ByteLevel.alphabet())
+    built.post_processor = processors.ByteLevel(trim_offsets=True)
+    return save(built, folder, control("<s>", "</s>"), {"bos_token": "<s>", "eos_token": "</s>"})
+
+
+def t5(folder: Path) -> Tokenizer:
+    """As T5: a unigram model, whose own vocabulary has the text of its control tokens."""
+    built = tokenizers.Tokenizer(models.Unigram())
+    built.normalizer = normalizers.NFKC()
+    built.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    unknown, eos = "<unk>", "</s>"
+    trainer = trainers.UnigramTrainer(
+        vocab_size=300, show_progress=False, special_tokens=[unknown, eos], unk_token=unknown
+    )
+    built.train_from_iterator([*WORDS, *PROSE], trainer)
+    return save(built, folder, control(unknown, eos), {"eos_token": eos, "unk_token": unknown})
+
+
 BUILDERS: dict[str, Callable[[Path], Tokenizer]] = {
-    build.__name__: build for build in (chatml, nfc, llama3_small, pad_is_eos, phi3, llama2, legacy, gemma)
+    build.__name__: build
+    for build in (chatml, nfc, llama3_small, pad_is_eos, phi3, llama2, legacy, gemma, roberta, t5)
 }
 
 

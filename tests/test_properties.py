@@ -98,6 +98,7 @@ class Bench:
         self.control = re.compile("|".join(map(re.escape, sorted(self.ids, key=len, reverse=True))))
         self.secret = {text: f"\U000f5a01{token_id}\U000f5a02" for text, token_id in self.ids.items()}
         self.twin = _renamed(self.tokenizer, self.secret)
+        self.unknown = self.twin.encode("\U000f5a03", add_special_tokens=False).ids  # no tokenizer has it
 
     def render(self, row: Row, policy: MaskPolicy) -> Rendered:
         template = self.templates[row.template, row.bos]
@@ -140,7 +141,9 @@ class Bench:
             untrained = "".join(char for char, trained in covered if not trained)
             across = 0 < len(untrained) < len(covered)
             mask.append(not untrained or (across and untrained.isspace()))
-            if token_id in self.ids.values():  # the white space that it takes in has no say
+            if (
+                token_id in self.ids.values() and token_id not in self.unknown
+            ):  # the white space that it takes in has no say
                 mask[-1] = flags[text.index("\U000f5a01", start)]
             elif across:
                 straddles[mask[-1]] += 1
@@ -151,8 +154,11 @@ def _renamed(tokenizer: Tokenizer, names: dict[str, str]) -> tokenizers.Tokenize
     """The bare library's tokenizer, whose control tokens go by other names."""
     layout = json.loads(tokenizer.saved_files()["tokenizer.json"])
     model = layout["model"]
-    model["vocab"] = {names.get(text, text): token_id for text, token_id in model["vocab"].items()}
-    model["unk_token"] = names.get(model["unk_token"], model["unk_token"])
+    if isinstance(model["vocab"], dict):
+        model["vocab"] = {names.get(text, text): token_id for text, token_id in model["vocab"].items()}
+        model["unk_token"] = names.get(model["unk_token"], model["unk_token"])
+    else:
+        model["vocab"] = [(names.get(text, text), score) for text, score in model["vocab"]]
     for token in layout["added_tokens"]:
         token["content"] = names.get(token["content"], token["content"])
     layout["post_processor"] = None  # it trims offsets
@@ -202,7 +208,8 @@ def test_content_adds_no_control_token(bench: Bench, row: Row) -> None:
     rendered = bench.render(row, MaskPolicy())
     expected = [bench.ids[text] for text in bench.template_control(rendered)]
     for batch in bench.batches([rendered]):
-        assert [i for i in batch.ids.tolist() if i in bench.ids.values()] == expected
+        control = [i for i in batch.ids.tolist() if i in bench.ids.values() and i not in bench.unknown]
+        assert control == expected
 
 
 @given(batch_rows=some_rows, policy=policies)
