@@ -76,7 +76,7 @@ def prepare(
             write_arrow_state(staging, [shard["file"] for shard in shards])
         files = staged_files(staging)
         commit(staging, out, make_manifest(run.job, run.engines.name, inputs.result(), shards, total, files))
-    return _run_report(run, total, len(shards), files, time.perf_counter() - started)
+    return _run_report(run, total, shards, files, time.perf_counter() - started)
 
 
 def _budget(config: Config, so_far: SplitReport, max_errors: int) -> Budget:
@@ -103,7 +103,11 @@ def _refuse_bad(total: SplitReport, config: Config, max_errors: int) -> None:
 
 
 def _run_report(
-    run: Run, total: SplitReport, shards: int, files: dict[str, dict[str, Any]], seconds: float
+    run: Run,
+    total: SplitReport,
+    shards: list[dict[str, Any]],
+    files: dict[str, dict[str, Any]],
+    seconds: float,
 ) -> RunReport:
     config, tokenizer = run.job.config, run.job.tokenizer
     return RunReport(
@@ -117,7 +121,7 @@ def _run_report(
         added_tokens=tokenizer.added,
         engine=run.engines.name,
         warnings=(run.engines.warning,) if run.engines.warning else (),
-        shards=shards,
-        bytes_written=sum(facts["bytes"] for facts in files.values()),
+        shards=len(shards),
+        bytes_written=sum(files[shard["file"]]["bytes"] for shard in shards),
         seconds=seconds,
     )

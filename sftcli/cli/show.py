@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from sftcli.run import Run
 
 _NOTES = {
-    "terminator_in_content": "answers already ended in the terminator's text; it stands once",
-    "injected_text": "answers hold text that the template put there (such as an empty think block)",
+    "terminator_in_content": "an answer already ended in the terminator's text; it stands once",
+    "injected_text": "the template put text into an answer that nobody wrote (an empty think block, say)",
 }
 _MB = 1_000_000
 
@@ -58,8 +58,8 @@ def bad_records(problem: BadRecordsError) -> None:
     for reject in problem.rejects:
         place = click.style(f"{reject.file}:{reject.line}:{reject.column}:", bold=True)
         click.echo(f"{place} {reject.code}: {one_line(reject.message)}", err=True)
-    count = f"{problem.total:,} bad record{'' if problem.total == 1 else 's'}"
-    more = " or more (--max-errors N lists more)" if problem.partial else ""
+    count = _count(problem.total, "bad record")
+    more = f" or more, {len(problem.rejects):,} shown (--max-errors N lists more)" if problem.partial else ""
     click.echo(
         f"{click.style('error:', fg='red', bold=True)} {count}{more}; nothing was written. "
         "Mend the data, or pass --on-error skip or --on-error quarantine.",
@@ -98,7 +98,10 @@ def summary(run: RunReport) -> list[str]:
     counts = run.counts
     share = counts.trained_tokens / max(counts.tokens, 1)
     return [
-        click.style(f"{counts.records:,} records in, {counts.rows:,} rows out: {run.output}", bold=True),
+        click.style(
+            f"{_count(counts.records, 'record')} in, {_count(counts.rows, 'row')} out: {run.output}",
+            bold=True,
+        ),
         *_reasons("dropped", counts.dropped, counts.places),
         *_reasons("rejected", counts.rejected, {}),
         *([_line("blank", f"{counts.blank:,} lines")] if counts.blank else []),
@@ -108,7 +111,7 @@ def summary(run: RunReport) -> list[str]:
         _line("tokenizer", f"{run.tokenizer}, {run.tokenizer_size:,} ids, engine {run.engine}"),
         _line(
             "written",
-            f"{run.shards:,} {run.format} shard{'s' * (run.shards != 1)}, {_size(run.bytes_written)}",
+            f"{_count(run.shards, f'{run.format} shard')}, {_size(run.bytes_written)}",
         ),
         _line("time", f"{run.seconds:.2f} s, {counts.input_bytes / _MB / run.seconds:.1f} MB/s"),
         *_remarks(run),
@@ -119,15 +122,17 @@ def _remarks(run: RunReport) -> list[str]:
     """What the user should know of the data, each with its count and what to do."""
     counts = run.counts
     masked, trained = map(int, counts.straddles)
-    remarks = [f"{count:,} {_NOTES.get(note, note)}" for note, count in sorted(counts.notes.items())]
+    remarks = [
+        f"{_count(count, 'row')}: {_NOTES.get(note, note)}" for note, count in sorted(counts.notes.items())
+    ]
     if counts.control_text_rows:
-        rows = counts.control_text_rows
-        remarks.append(f"{rows:,} rows hold control-token text in their data; it stays plain text")
+        rows = _count(counts.control_text_rows, "row")
+        remarks.append(f"{rows} with control-token text in the data; it stays plain text")
     if masked:
-        remarks.append(f"{masked:,} tokens straddle a mask boundary and are masked; see `sftcli inspect`")
+        remarks.append(f"{_count(masked, 'token')} across a mask boundary, masked (see `sftcli inspect`)")
     if trained:
         remarks.append(
-            f"{trained:,} tokens straddle a mask boundary by white space alone and are trained; at inference "
+            f"{_count(trained, 'token')} across a mask boundary by white space alone, trained; at inference "
             "the prompt is tokenized otherwise: let prompts end without white space"
         )
     if run.added_tokens:
@@ -149,6 +154,10 @@ def _reasons(name: str, counts: Mapping[str, int], places: Mapping[str, list[str
 
 def _line(name: str, text: str) -> str:
     return f"  {click.style(f'{name:<10}', dim=True)} {text}"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _size(count: int) -> str:
