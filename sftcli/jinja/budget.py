@@ -93,6 +93,10 @@ def check_operator(operator: str, left: Any, right: Any) -> None:
         sized, count = (right, left) if isinstance(left, int) else (left, right)
         if hasattr(sized, "__len__") and len(sized) * count > MAX_CHARS >> 2:
             raise LimitError("a repeated text or list passes the limit")
-    elif operator == "+" and isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
-        if len(left) + len(right) > MAX_CHARS >> 6:
-            raise LimitError("a list passes the limit")
+    elif (
+        operator == "+"
+        and isinstance(left, (list, tuple))
+        and isinstance(right, (list, tuple))
+        and len(left) + len(right) > MAX_CHARS >> 6
+    ):
+        raise LimitError("a list passes the limit")

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import msgspec
-
 from sftcli.conversation import Message
 from sftcli.jinja.tracked import Origin, tracked
 
@@ -80,22 +78,7 @@ def _tool_call(
     ):
         arguments = json.dumps(function.get("arguments"), ensure_ascii=False)
         call = {**call, "function": {**function, "arguments": arguments}}
-    elif (
-        shape.arguments == "object"
-        and isinstance(function, Mapping)
-        and isinstance(function.get("arguments"), str)
-    ):
-        call = {**call, "function": {**function, "arguments": _decoded(function["arguments"])}}
-    data = _through(call, leaf)
-    assert isinstance(data, dict)
-    return data
-
-
-def _decoded(arguments: str) -> Any:
-    try:
-        return msgspec.json.decode(arguments)
-    except msgspec.DecodeError:
-        return arguments
+    return {leaf(key): _through(value, leaf) for key, value in call.items()}
 
 
 def template_tools(tools: list[dict[str, Any]] | None, text_of: TextOf) -> list[Any] | None:
@@ -121,16 +104,19 @@ class Disguise:
     """Data with its letters changed, so that a second render shows where each text went.
 
     A text keeps its length, its white space and its punctuation, and whatever words and tags the
-    template itself speaks of, so that the template takes the same way through it. Letters become
+    template itself asks for, so that the template takes the same way through it. Letters become
     private-use characters, other ones for each message and field.
     """
 
     def __init__(self, spoken_of: list[str]) -> None:
         words = sorted({word for word in spoken_of if word.strip()}, key=len, reverse=True)
-        kept = "|".join([r"<[^<>]*>", r"\[[^\[\]]*\]", *map(re.escape, words)])
+        kept = "|".join(map(re.escape, words)) or "(?!)"
         self._letters = re.compile(f"({kept})|[^\\W_]+")
+        escapes = r"\\u[0-9a-f]{4}|\\[bfnrt\"\\/]"
+        self._json_letters = re.compile(f"({kept}|{escapes})|[^\\W_]+")
 
-    def __call__(self, text: str, turn: int, field: str) -> str:
+    def __call__(self, text: str, turn: int, field: str, as_json: bool = False) -> str:
+        """`as_json`: of a text that is escaped as in JSON, whose escapes stay."""
         if field not in ("content", "reasoning_content"):
             return text
         base = 0xF0000 + (turn % 1000 + 1) * 64 + (32 if field == "content" else 0)
@@ -138,4 +124,4 @@ class Disguise:
         def change(match: re.Match[str]) -> str:
             return match[0] if match[1] else "".join(chr(base + ord(char) % 31) for char in match[0])
 
-        return self._letters.sub(change, text)
+        return (self._json_letters if as_json else self._letters).sub(change, text)

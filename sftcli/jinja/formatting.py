@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Mapping
 from string import Formatter
 from typing import Any
 
-from sftcli.jinja.tracked import Tracked, Untrackable, as_tracked, concat, made, sole_origin
+from sftcli.jinja.tracked import Tracked, UntrackableError, as_tracked, concat, made, sole_origin
 
 _SPEC = re.compile(r"(?:(?P<fill>.)?(?P<align>[<>^]))?0?(?P<width>\d*)(?:\.(?P<precision>\d+))?s?", re.DOTALL)
 _PERCENT = re.compile(
-    r"%(?:\((?P<key>[^)]*)\))?(?P<flags>[#0\- +]*)(?P<width>\*|\d*)(?:\.(?P<precision>\*|\d*))?[hlL]?(?P<kind>.)",
+    r"%(?:\((?P<key>[^)]*)\))?(?P<flags>[#0\- +]*)(?P<width>\*|\d*)"
+    r"(?:\.(?P<precision>\*|\d*))?[hlL]?(?P<kind>.)",
     re.DOTALL,
 )
 
@@ -111,23 +112,24 @@ def brace_format(
 ) -> str:
     """template.format(*values, **named); `formatter.get_field` looks values up, as safely as it does."""
     if isinstance(template, Tracked) and sole_origin((template,)) is not None:
-        raise Untrackable("the template uses a message's text as a format string")
+        raise UntrackableError("the template uses a message's text as a format string")
     parts: list[str] = []
     counter = 0
-    for literal, field, spec, conversion in formatter.parse(template):
+    for literal, name, given, conversion in formatter.parse(template):
         parts.append(literal)
-        if field is None:
+        if name is None:
             continue
+        field, spec = name, given or ""
         if field == "" or field[0] in ".[":
             field, counter = f"{counter}{field}", counter + 1
         value, _ = formatter.get_field(field, values, named)
-        if spec and "{" in spec:
+        if "{" in spec:
             spec = str(brace_format(formatter, spec, values, named))
         if conversion in ("r", "a"):
             value = coarse(formatter.convert_field(value, conversion), (value,))
         elif conversion == "s" or (not spec and isinstance(value, (list, tuple, dict))):
             value = to_text(value)
-        parts.append(format(value, spec or ""))
+        parts.append(format(value, spec))
     return concat(parts)
 
 
@@ -136,7 +138,7 @@ def dumps(value: Any, **options: Any) -> str:
     plain = json.dumps(value, **options)
     try:
         return coarse(plain, (value,))
-    except Untrackable:
+    except UntrackableError:
         if options.get("indent") is not None or options.get("sort_keys"):
             raise
     comma, colon = options.get("separators") or (", ", ": ")
@@ -154,7 +156,7 @@ def _json(value: Any, leaf: Callable[[Any], str], comma: str, colon: str) -> Ite
         for index, (key, item) in enumerate(value.items()):
             yield comma if index else ""
             if not isinstance(key, str):
-                raise Untrackable("the template writes an object with keys that are no texts as JSON")
+                raise UntrackableError("the template writes an object with keys that are no texts as JSON")
             yield leaf(key)
             yield colon
             yield from _json(item, leaf, comma, colon)

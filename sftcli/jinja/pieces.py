@@ -5,15 +5,17 @@ A plan is made once for all rows that a template lays out alike; filling it in i
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
-from sftcli.conversation import Message
-from sftcli.jinja.layout import Layout
+from sftcli.jinja.layout import Hole, Layout
+from sftcli.jinja.proof import Row
 from sftcli.jinja.spans import Span
 from sftcli.render import MaskPolicy, Piece, trained_turns
 
-# Template text as it is, or the number of a hole and what its piece says.
-Slot: TypeAlias = Piece | tuple[int, bool, int, str]
+# Template text as it is, or part of a hole: its number, where the part starts in it, where it stops
+# (0: at its end), and what its piece says.
+Slot: TypeAlias = Piece | tuple[int, int, int, bool, int, str]
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,17 @@ class Plan:
 
     def fill(self, layout: Layout) -> list[Piece]:
         text, holes = layout.text, layout.holes
-        return [
-            slot
-            if type(slot) is Piece
-            else Piece(text[holes[slot[0]][0] : holes[slot[0]][1]], True, slot[1], slot[2], slot[3])  # type: ignore[index]
-            for slot in self.slots
-        ]
+        pieces: list[Piece] = []
+        for slot in self.slots:
+            if isinstance(slot, Piece):
+                pieces.append(slot)
+                continue
+            number, first, last, trained, turn, role = slot
+            start, stop, _, _ = holes[number]
+            pieces.append(
+                Piece(text[start + first : start + last if last else stop], True, trained, turn, role)
+            )
+        return pieces
 
 
 @dataclass(frozen=True)
@@ -47,48 +54,75 @@ class _Mask:
                 trained = flag
         return trained
 
+    def edges(self, low: int, high: int) -> list[int]:
+        """`low`, `high`, and the places between them where the mask may change."""
+        places = {place for start, stop, _ in self.ranges for place in (start, stop) if low < place < high}
+        return sorted({low, high, *places})
+
 
 def make_plan(
-    layout: Layout,
-    messages: list[Message],
-    first: int,
-    spans: Mapping[int, Span],
-    policy: MaskPolicy,
-    train_injected: bool,
-    notes: Sequence[str],
+    row: Row, spans: Mapping[int, Span], policy: MaskPolicy, train_injected: bool, notes: Sequence[str]
 ) -> Plan:
-    """What each character's piece is, for this layout."""
-    flags = {first + index: flag for index, flag in enumerate(trained_turns(messages, policy))}
-    roles = {first + index: message.role for index, message in enumerate(messages)}
+    """What each character's piece is, for all rows laid out like this one."""
+    layout = row.layout
+    roles = {row.first + index: message.role for index, message in enumerate(row.messages)}
     ends = _ends(layout, spans)
-    last = max((turn for turn, flag in flags.items() if flag), default=None)
-    everything = policy.train_on == "all"
-    ranges = [(*place, flags[span.turn]) for span in spans.values() for place in span.ranges]
-    if not train_injected:
-        ranges += [(*place, everything) for span in spans.values() for place in span.injected]
-    ranges += [(*place, _end_trained(policy, flags[turn], turn == last)) for turn, place in ends.items()]
-    close = _close(layout, spans)
-    if close is not None:
-        ranges.append(
-            (*close, policy.train_on_eos == "all" or (everything and policy.train_on_eos != "none"))
-        )
-    mask = _Mask(everything, ranges)
-
+    mask = _mask(row, spans, ends, policy, train_injected)
     slots: list[Slot] = []
     at = 0
     for number, hole in enumerate(layout.holes):
         slots += _template_pieces(
             layout, at, hole.start, mask, _owners(layout, spans, ends, at, hole.start), roles
         )
-        trained = flags.get(hole.turn, everything)
-        if roles.get(hole.turn) == "assistant":  # only what stands in its turn, not a repetition elsewhere
-            inside = any(a <= hole.start and hole.stop <= b for a, b in spans[hole.turn].ranges)
-            trained = trained if inside else everything
-        slots.append((number, trained, hole.turn, roles.get(hole.turn, "")))
+        slots += _hole_slots(number, hole, mask, roles.get(hole.turn, ""))
         at = hole.stop
-    end = len(layout.text)
-    slots += _template_pieces(layout, at, end, mask, _owners(layout, spans, ends, at, end), roles)
+    stop = len(layout.text)
+    slots += _template_pieces(layout, at, stop, mask, _owners(layout, spans, ends, at, stop), roles)
     return Plan(tuple(slots), tuple(notes))
+
+
+def _mask(
+    row: Row,
+    spans: Mapping[int, Span],
+    ends: Mapping[int, tuple[int, int]],
+    policy: MaskPolicy,
+    train_injected: bool,
+) -> _Mask:
+    flags = {row.first + index: flag for index, flag in enumerate(trained_turns(row.messages, policy))}
+    last = max((turn for turn, flag in flags.items() if flag), default=None)
+    everything = policy.train_on == "all"
+    # An assistant's data is trained where it stands in its turn; a repetition elsewhere is not its answer.
+    ranges = [
+        (hole.start, hole.stop, flags.get(hole.turn, everything))
+        for hole in row.layout.holes
+        if hole.turn not in spans
+    ]
+    ranges += [(*place, flags[span.turn]) for span in spans.values() for place in span.ranges]
+    if not train_injected:
+        ranges += [(*place, everything) for span in spans.values() for place in span.injected]
+    ranges += [(*place, _end_trained(policy, flags[turn], turn == last)) for turn, place in ends.items()]
+    close = _close(row.layout, spans)
+    if close is not None:
+        ranges.append(
+            (*close, policy.train_on_eos == "all" or (everything and policy.train_on_eos != "none"))
+        )
+    return _Mask(everything, ranges)
+
+
+def _hole_slots(number: int, hole: Hole, mask: _Mask, role: str) -> list[Slot]:
+    """A hole's pieces: one, or two where a generation prompt supplies the data's beginning."""
+    edges = mask.edges(hole.start, hole.stop)
+    return [
+        (
+            number,
+            start - hole.start,
+            stop - hole.start if stop < hole.stop else 0,
+            mask.at(start),
+            hole.turn,
+            role,
+        )
+        for start, stop in pairwise(edges)
+    ]
 
 
 def _end_trained(policy: MaskPolicy, turn_trained: bool, is_last_trained: bool) -> bool:
@@ -148,12 +182,9 @@ def _template_pieces(
     layout: Layout, low: int, high: int, mask: _Mask, owners: list[tuple[int, int]], roles: Mapping[int, str]
 ) -> list[Piece]:
     """The template text between two holes, cut where the mask or the owner changes."""
-    cuts = {low, high, *(place for place, _ in owners if low < place < high)}
-    for start, stop, _ in mask.ranges:
-        cuts.update(place for place in (start, stop) if low < place < high)
     pieces: list[Piece] = []
-    edges = sorted(cuts)
-    for start, stop in zip(edges, edges[1:], strict=False):
+    cuts = sorted({*mask.edges(low, high), *(place for place, _ in owners if low < place < high)})
+    for start, stop in pairwise(cuts):
         turn = [owner for place, owner in owners if place <= start][-1]
         piece = Piece(layout.text[start:stop], False, mask.at(start), turn, roles.get(turn, ""))
         pieces.append(piece)

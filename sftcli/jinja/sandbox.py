@@ -26,19 +26,19 @@ _LOOP = "sftcli_loop"
 _DICT_METHODS = frozenset(dir(dict))
 
 
-class Refusal(jinja2.TemplateError):
+class RefusalError(jinja2.TemplateError):
     """The template's own raise_exception."""
 
 
 class _Generation(Extension):
     """The `{% generation %}` tag: what stands in it is the assistant's, the template says."""
 
-    tags = {"generation"}
+    tags = {"generation"}  # noqa: RUF012 (Jinja's own way)
 
     def parse(self, parser: Parser) -> nodes.CallBlock:
         lineno = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        return nodes.CallBlock(self.call_method("mark"), [], [], body).set_lineno(lineno)
+        return nodes.CallBlock(self.call_method("mark"), [], [], body, lineno=lineno)
 
     def mark(self, caller: Callable[[], str]) -> str:
         text = caller()
@@ -74,7 +74,7 @@ def _check_name(name: object) -> None:
 
 
 def _raise_exception(message: Any) -> None:
-    raise Refusal(str(message))
+    raise RefusalError(str(message))
 
 
 def _lipsum(*args: Any, **kwargs: Any) -> None:
@@ -131,7 +131,7 @@ class PlainEnvironment(ImmutableSandboxedEnvironment):
         check_operator(operator, left, right)
         return self.binop_table[operator](left, right)
 
-    def call(self, context: Any, function: Any, /, *values: Any, **named: Any) -> Any:  # type: ignore[override]
+    def call(self, context: Any, function: Any, /, *values: Any, **named: Any) -> Any:
         self.budget.step()
         if isinstance(getattr(function, "__self__", None), str):
             check_numbers((*values, *named.values()))
@@ -160,7 +160,7 @@ class TrackedEnvironment(PlainEnvironment):
 
     def __init__(self, today: date) -> None:
         super().__init__(today)
-        self.concat = self.joined  # type: ignore[assignment]
+        self.concat = self.joined  # type: ignore[method-assign]
         self.block = 0
         own = {name: self.budget.filter(function) for name, function in OWN.items()}
         self.filters = {name: own.get(name) or _followed(function) for name, function in self.filters.items()}
@@ -203,7 +203,7 @@ class TrackedEnvironment(PlainEnvironment):
     def getitem(self, obj: Any, argument: Any) -> Any:
         return super().getitem(as_tracked(obj) if type(obj) is str else obj, argument)
 
-    def call(self, context: Any, function: Any, /, *values: Any, **named: Any) -> Any:  # type: ignore[override]
+    def call(self, context: Any, function: Any, /, *values: Any, **named: Any) -> Any:
         if type(getattr(function, "__self__", None)) is str:
             function = getattr(as_tracked(function.__self__), function.__name__)
         return super().call(context, function, *values, **named)
@@ -245,18 +245,16 @@ class CompiledTemplate:
         self.variables = dict(variables)
         self.template = environment.from_string(source)
 
-    def render(self, messages: list[dict[str, Any]], tools: Any, size: int, generation_prompt: bool) -> str:
-        """The text. `size`: how many characters of data go in."""
-        self.environment.budget.refill(len(messages), size)
-        if isinstance(self.environment, TrackedEnvironment):
-            self.environment.block = 0
-        context = self.template.new_context(
-            {
-                "messages": messages,
-                "tools": tools,
-                "documents": None,
-                "add_generation_prompt": generation_prompt,
-                **self.variables,
-            }
-        )
-        return self.environment.concat(self.template.root_render_func(context))
+    def render(self, messages: list[dict[str, Any]], tools: list[Any] | None, prompt: bool) -> str:
+        """The text, with or without a generation prompt."""
+        environment = self.environment
+        environment.budget.refill(len(messages), sum(map(_size, messages)))
+        if isinstance(environment, TrackedEnvironment):
+            environment.block = 0
+        values = {"messages": messages, "tools": tools, "documents": None, "add_generation_prompt": prompt}
+        context = self.template.new_context({**values, **self.variables})
+        return environment.concat(self.template.root_render_func(context))
+
+
+def _size(message: Mapping[str, Any]) -> int:
+    return sum(len(value) for value in message.values() if isinstance(value, str))

@@ -11,7 +11,7 @@ ends the turn. Both are found in template text alone, by rendering the conversat
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from sftcli.jinja.layout import Hole, Layout, Markers
@@ -23,7 +23,7 @@ Render = Callable[[int, bool], Layout | None]
 _EMPTY_THINKING = re.compile(r"<(think|thinking|thought|reasoning)>\s*</\1>\s*")
 
 
-class Unproven(Exception):
+class UnprovenError(Exception):
     """Why a turn's span is not known for certain."""
 
 
@@ -51,13 +51,14 @@ class Prover:
         continued: Callable[[int], Layout | None],
         markers: Markers,
         usual_prompt: str,
+        usual_end: str,
     ) -> None:
         self.layout, self.first, self.markers = layout, first, markers
         self.render, self.continued = render, continued
-        self.usual_prompt = usual_prompt
+        self.usual_prompt, self.usual_end = usual_prompt, usual_end
 
     def span(self, index: int) -> Span:
-        """The span of the assistant message at `index`. Raises Unproven."""
+        """The span of the assistant message at `index`. Raises UnprovenError."""
         start = self._start(self.layout, index)
         last = self._last(self.layout, index, start)
         end = self._end(index, last)
@@ -65,7 +66,7 @@ class Prover:
         for hole in self.layout.holes:
             if start < hole.stop and hole.start < end[1] and hole.turn != turn:
                 owner = f"message {hole.turn}" if hole.turn >= 0 else "the tools or the system text"
-                raise Unproven(f"the text of {owner} stands inside this turn")
+                raise UnprovenError(f"the text of {owner} stands inside this turn")
         self._check_definition(index, start, end)
         return Span(turn, ((start, end[1]),), end, self._injected(start, end[1]))
 
@@ -73,16 +74,29 @@ class Prover:
         """Where the whole begins with what the model was given, the definition itself says the place."""
         given = self.render(index, True)
         if given and self.layout.text.startswith(given.text) and start != len(given.text):
-            raise Unproven("its start is not where the generation prompt ends")
+            raise UnprovenError("its start is not where the generation prompt ends")
         alone = self.render(index + 1, False)
         if alone and self.layout.text.startswith(alone.text) and not start < end[1] <= len(alone.text):
-            raise Unproven("its end is not where the conversation would end after it")
+            raise UnprovenError("its end is not where the conversation would end after it")
+
+    def prompt(self, index: int) -> str:
+        """What a generation prompt adds after the messages before `index`; "" where it cannot be given."""
+        given = self.render(index, True)
+        return self._given(index, given)[1] if given else ""
 
     # The start.
 
     def _start(self, layout: Layout, index: int) -> int:
         turn = self.first + index
         own = layout.of(turn) or [place for place in layout.places if place.turn == turn]
+        given = self.render(index, True)
+        tail, prompt = self._given(index, given) if given else ("", self.usual_prompt)
+        owner = _last_owner(given.holes) if given else None
+        for hole in own:
+            # The data itself may begin with what the prompt ends in (`<think>`): that is given too.
+            low = layout.before(hole.start)
+            if given and layout.text[low : hole.stop].startswith(tail) and owner == _owner_at(layout, low):
+                return low + len(tail)
         if own:
             high = own[0].start
             low = layout.before(high)
@@ -90,19 +104,15 @@ class Prover:
             low = max((hole.stop for hole in layout.holes if hole.turn < turn), default=0)
             high = layout.after(low)
         gap = layout.text[low:high]
-        given = self.render(index, True)
-        if given is None:
-            return low + self._standing(gap, self.usual_prompt, bool(own))
-        tail, prompt = self._prompt(index, given)
-        if _last_owner(given.holes) == _last_owner(hole for hole in layout.holes if hole.stop <= low):
+        if given and owner == _owner_at(layout, low):
             if gap.startswith(tail):
                 return low + len(tail)
             shared = len(self.markers.common([gap, tail]))
-            if own and shared > len(tail) - len(prompt) and self._at_a_joint(gap, tail, shared):
+            if shared > len(tail) - len(prompt) and self._at_a_joint(gap, tail, shared):
                 return low + shared
         return low + self._standing(gap, prompt or self.usual_prompt, bool(own))
 
-    def _prompt(self, index: int, given: Layout) -> tuple[str, str]:
+    def _given(self, index: int, given: Layout) -> tuple[str, str]:
         """The template text at the end of `given`, and what of it the generation prompt adds."""
         tail = given.text[given.before(len(given.text)) :]
         without = self.render(index, False)
@@ -119,8 +129,10 @@ class Prover:
     def _standing(self, gap: str, prompt: str, placed: bool) -> int:
         """Where the generation prompt ends in a gap: its last occurrence, whole or up to a joint."""
         if not prompt:
-            raise Unproven("the template has no generation prompt here, so it cannot be told where it starts")
-        if placed and gap.endswith(prompt) or (gap.count(prompt) == 1 and prompt):
+            raise UnprovenError(
+                "the template has no generation prompt here, so it cannot be told where it starts"
+            )
+        if (placed and gap.endswith(prompt)) or (gap.count(prompt) == 1 and prompt):
             return gap.rindex(prompt) + len(prompt)
         pieces = self.markers.cut(prompt)
         for count in range(len(pieces) - 1, 0, -1) if placed else ():
@@ -128,7 +140,7 @@ class Prover:
             joint = len(pieces[count]) > 1 or part.endswith(("\n", " "))
             if joint and gap.count(part) == 1:
                 return gap.index(part) + len(part)
-        raise Unproven(f"the generation prompt {prompt!r} does not stand once before it")
+        raise UnprovenError(f"the generation prompt {prompt!r} does not stand once before it")
 
     # The end.
 
@@ -139,43 +151,43 @@ class Prover:
         turn itself holds is what stands there when the conversation ends with it.
         """
         turn = self.first + index
-        own = [hole for hole in layout.of(turn) if hole.start >= start]
+        own = [hole for hole in layout.of(turn) if hole.stop > start]
         alone = self.render(index + 1, False)
-        if not own:
-            places = [place.start for place in layout.places if place.turn == turn and place.start >= start]
-            return places[-1] if places else start
-        if alone is None:
-            return own[-1].stop
-        expected = [(hole.field, alone.text[hole.start : hole.stop].strip()) for hole in alone.of(turn)]
         last = start
-        at = 0
-        for hole in own:
-            text = layout.text[hole.start : hole.stop].strip()
-            found = next(
-                (i for i in range(at, len(expected)) if _same(expected[i], (hole.field, text))), None
-            )
-            if found is None:
-                break
-            at, last = found + 1, hole.stop
-        if last == start:
-            raise Unproven("its data is not where it is when the conversation ends with it")
-        return last
+        if own and alone is None:
+            last = own[-1].stop
+        elif own and alone is not None:
+            expected = [(hole.field, alone.text[hole.start : hole.stop].strip()) for hole in alone.of(turn)]
+            matched = _matched(expected, layout, own)
+            if matched is None:
+                raise UnprovenError("its data is not where it is when the conversation ends with it")
+            last = matched
+        # Where empty data went is the turn's too, as long as nothing of another message comes before.
+        places = (p.start for p in layout.places if p.turn == turn and last <= p.start <= layout.after(last))
+        return max(places, default=last)
 
     def _end(self, index: int, last: int) -> tuple[int, int]:
         """Where the terminator stands, from what follows the turn's data however things go on."""
         layout, markers = self.layout, self.markers
         tail = layout.text[last : layout.after(last)]
         others = [self._tail(other, index) for other in self._endings(index)]
+        if not others and self.usual_end and tail.startswith(self.usual_end):
+            others = [self.usual_end]
         shared = markers.common([tail, *others]) if others else ""
         found = markers.last_control(shared)
         if found is None:
             found = self._by_place(tail, others) or self._plain(shared, [tail, *others])
         if found is None:
-            raise Unproven(f"nothing ends it: after its text stands {tail[:60]!r}")
+            raise UnprovenError(f"nothing ends it: after its text stands {tail[:60]!r}")
+        opener = markers.first_control(self.usual_prompt)
+        if opener and self.usual_prompt[slice(*opener)] in markers.cut(tail[: found[1]]):
+            raise UnprovenError(f"it runs into the next turn: after its text stands {tail[:60]!r}")
         return last + found[0], last + found[1]
 
     def _endings(self, index: int) -> list[Layout]:
         alone, given = self.render(index + 1, False), self.render(index + 1, True)
+        if alone is None and given is None:
+            return []
         return [layout for layout in (alone, given, self.continued(index + 1)) if layout is not None]
 
     def _tail(self, layout: Layout, index: int) -> str:
@@ -194,7 +206,7 @@ class Prover:
         return None
 
     def _openers(self) -> set[str]:
-        """The control tokens that open turns: those of the generation prompt and before the first user text."""
+        """The control tokens that open turns: the generation prompt's and those before the first text."""
         user = self.layout.holes[0].start if self.layout.holes else 0
         return set(self.markers.cut(self.usual_prompt + self.layout.text[:user])) & self.markers.control
 
@@ -219,9 +231,27 @@ class Prover:
         return tuple(found)
 
 
-def _last_owner(holes: object) -> tuple[int, str] | None:
-    last: Hole | None = max(holes, key=lambda hole: hole.stop, default=None)  # type: ignore[call-overload]
+def _last_owner(holes: Iterable[Hole]) -> tuple[int, str] | None:
+    last = max(holes, key=lambda hole: hole.stop, default=None)
     return (last.turn, last.field) if last else None
+
+
+def _owner_at(layout: Layout, place: int) -> tuple[int, str] | None:
+    """Whose data ends at a place, or before it."""
+    return _last_owner(hole for hole in layout.holes if hole.stop <= place)
+
+
+def _matched(expected: list[tuple[str, str]], layout: Layout, own: list[Hole]) -> int | None:
+    """Where the last of the turn's holes ends that come in the expected order; some may be left out."""
+    last: int | None = None
+    at = 0
+    for hole in own:
+        found = (hole.field, layout.text[hole.start : hole.stop].strip())
+        place = next((i for i in range(at, len(expected)) if _same(expected[i], found)), None)
+        if place is None:
+            break
+        at, last = place + 1, hole.stop
+    return last
 
 
 def _same(expected: tuple[str, str], found: tuple[str, str]) -> bool:
@@ -241,7 +271,7 @@ def marked_spans(layout: Layout, assistants: Sequence[int], markers: Markers) ->
 
 
 def _block_turns(layout: Layout, assistants: Sequence[int]) -> list[int]:
-    """Whose each generation block is: its data's, else the next turn's that has none, else the one's before it."""
+    """Whose each generation block is: its data's, else the next turn's without one, else the last block's."""
     data = sorted((*layout.holes, *layout.places))
     owners: list[int | None] = []
     for start, stop, _ in layout.marks:
@@ -255,5 +285,5 @@ def _block_turns(layout: Layout, assistants: Sequence[int]) -> list[int]:
         between = next((turn for turn in free if before < turn < after), None)
         turns.append(owner if owner is not None else before if between is None else between)
     if turns and turns[0] < assistants[0]:
-        raise Unproven("it has a generation block that belongs to no assistant turn")
+        raise UnprovenError("it has a generation block that belongs to no assistant turn")
     return turns

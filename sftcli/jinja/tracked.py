@@ -27,7 +27,7 @@ Run: TypeAlias = tuple[int, Origin]
 Runs: TypeAlias = tuple[Run, ...]  # (length, origin), in order; a length of 0 marks a place
 
 
-class Untrackable(Exception):
+class UntrackableError(Exception):
     """The template does something to data that cannot be followed."""
 
 
@@ -41,7 +41,7 @@ class Tracked(str):
         return self
 
     def __getnewargs__(self) -> NoReturn:
-        raise Untrackable("tracked text does not leave the renderer")
+        raise UntrackableError("tracked text does not leave the renderer")
 
     def __add__(self, other: str) -> str:
         return concat((self, other)) if isinstance(other, str) else NotImplemented
@@ -93,11 +93,12 @@ class Tracked(str):
 
     def _place(self, index: int) -> Runs:
         """An empty run that stands for a place in this text, of whoever wrote the character there."""
-        for length, origin in self._runs:
+        owner = TEMPLATE
+        for length, owner in self._runs:  # noqa: B007 (the last run's owner stands for the end)
             index -= length
             if index < 0:
                 break
-        return ((0, origin),)
+        return ((0, owner),)
 
     def _cut(self, start: int, stop: int) -> str:
         """self[start:stop] for 0 <= start <= stop <= len(self)."""
@@ -137,22 +138,22 @@ class Tracked(str):
         return made(text, merged(out))
 
     def capitalize(self) -> str:
-        return self._mapped(lambda text: str.capitalize(text))
+        return self._mapped(str.capitalize)
 
     def casefold(self) -> str:
-        return self._mapped(lambda text: str.casefold(text))
+        return self._mapped(str.casefold)
 
     def lower(self) -> str:
-        return self._mapped(lambda text: str.lower(text))
+        return self._mapped(str.lower)
 
     def swapcase(self) -> str:
-        return self._mapped(lambda text: str.swapcase(text))
+        return self._mapped(str.swapcase)
 
     def title(self) -> str:
-        return self._mapped(lambda text: str.title(text))
+        return self._mapped(str.title)
 
     def upper(self) -> str:
-        return self._mapped(lambda text: str.upper(text))
+        return self._mapped(str.upper)
 
     def expandtabs(self, tabsize: SupportsIndex = 8) -> str:
         return self._mapped(lambda text: str.expandtabs(text, tabsize))
@@ -193,7 +194,7 @@ class Tracked(str):
         zeros = "0" * (len(str.zfill(self, width)) - len(self))
         return concat((self._cut(0, sign), zeros, self._cut(sign, len(self)))) if zeros else self
 
-    def replace(self, old: str, new: str, count: SupportsIndex = -1) -> str:  # type: ignore[override]
+    def replace(self, old: str, new: str, count: SupportsIndex = -1) -> str:
         left = len(self) + 1 if int(count) < 0 else int(count)
         parts: list[str] = []
         at = copied = 0
@@ -249,13 +250,13 @@ class Tracked(str):
         return self._cut(0, first), self._cut(first, second), self._cut(second, len(self))
 
     def format(self, *values: object, **named: object) -> NoReturn:
-        raise Untrackable("str.format outside the sandbox")
+        raise UntrackableError("str.format outside the sandbox")
 
-    def format_map(self, mapping: Mapping[str, object], /) -> NoReturn:
-        raise Untrackable("str.format_map outside the sandbox")
+    def format_map(self, mapping: Any, /) -> NoReturn:
+        raise UntrackableError("str.format_map outside the sandbox")
 
     def encode(self, encoding: str = "utf-8", errors: str = "strict") -> NoReturn:
-        raise Untrackable("the template turns text into bytes")
+        raise UntrackableError("the template turns text into bytes")
 
 
 _new = str.__new__
@@ -329,14 +330,14 @@ def concat(parts: Iterable[str]) -> str:
 def sole_origin(values: Iterable[Any]) -> Origin | None:
     """The one origin of all data in some values, however nested; None where there is no data.
 
-    Raises Untrackable where it is of several messages.
+    Raises UntrackableError where it is of several messages.
     """
     found: Origin | None = None
     for origin in _origins(values):
         if found is None:
             found = origin
         elif found.turn != origin.turn:
-            raise Untrackable("the template mixes the texts of several messages in one value")
+            raise UntrackableError("the template mixes the texts of several messages in one value")
     return found
 
 
