@@ -11,7 +11,7 @@ ends the turn. Both are found in template text alone, by rendering the conversat
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sftcli.jinja.layout import Hole, Layout, Markers
@@ -60,11 +60,13 @@ class Prover:
     def span(self, index: int) -> Span:
         """The span of the assistant message at `index`. Raises UnprovenError."""
         start = self._start(self.layout, index)
-        last = self._last(self.layout, index, start)
-        end = self._end(index, last)
+        end = self._end(index, start)
         turn = self.first + index
         for hole in self.layout.holes:
-            if start < hole.stop and hole.start < end[1] and hole.turn != turn:
+            outside = hole.stop <= start or hole.start >= end[1]
+            if outside and hole.turn == turn and hole.field in ("content", "reasoning_content"):
+                raise UnprovenError("part of its text stands outside of the turn")
+            if not outside and hole.turn != turn:
                 owner = f"message {hole.turn}" if hole.turn >= 0 else "the tools or the system text"
                 raise UnprovenError(f"the text of {owner} stands inside this turn")
         self._check_definition(index, start, end)
@@ -76,7 +78,13 @@ class Prover:
         if given and self.layout.text.startswith(given.text) and start != len(given.text):
             raise UnprovenError("its start is not where the generation prompt ends")
         alone = self.render(index + 1, False)
-        if alone and self.layout.text.startswith(alone.text) and not start < end[1] <= len(alone.text):
+        ending = alone.text.rstrip() if alone else ""
+        if (
+            alone is not self.layout
+            and ending
+            and self.layout.text.startswith(ending)
+            and end[1] != len(ending)
+        ):
             raise UnprovenError("its end is not where the conversation would end after it")
 
     def prompt(self, index: int) -> str:
@@ -105,11 +113,10 @@ class Prover:
             high = layout.after(low)
         gap = layout.text[low:high]
         if given and owner == _owner_at(layout, low):
-            if gap.startswith(tail):
-                return low + len(tail)
-            shared = len(self.markers.common([gap, tail]))
-            if shared > len(tail) - len(prompt) and self._at_a_joint(gap, tail, shared):
-                return low + shared
+            before = tail.removesuffix(prompt)
+            for part in self._parts(prompt):
+                if gap.startswith(before + part):
+                    return low + len(before) + len(part)
         return low + self._standing(gap, prompt or self.usual_prompt, bool(own))
 
     def _given(self, index: int, given: Layout) -> tuple[str, str]:
@@ -121,31 +128,31 @@ class Prover:
         other = without.text[without.before(len(without.text)) :]
         return tail, tail[len(self.markers.common([tail, other])) :]
 
-    def _at_a_joint(self, gap: str, tail: str, shared: int) -> bool:
-        """Whether a generation prompt that stands there in part is left at a joint, not within a word."""
-        rest = self.markers.cut(tail[shared:])
-        return shared == len(gap) or tail[:shared].endswith(("\n", " ")) or bool(rest and len(rest[0]) > 1)
+    def _parts(self, prompt: str) -> Iterator[str]:
+        """A generation prompt, whole and then cut at its joints: before a marker or after white space.
+
+        A template may lay a turn out with less than the prompt, such as without its `<think>`.
+        """
+        yield prompt
+        pieces = self.markers.cut(prompt)
+        for count in range(len(pieces) - 1, 0, -1):
+            part = "".join(pieces[:count])
+            if len(pieces[count]) > 1 or part.endswith(("\n", " ")):
+                yield part
 
     def _standing(self, gap: str, prompt: str, placed: bool) -> int:
-        """Where the generation prompt ends in a gap: its last occurrence, whole or up to a joint."""
+        """Where the generation prompt ends in a gap, where it cannot be told from what stands before."""
         if not prompt:
-            raise UnprovenError(
-                "the template has no generation prompt here, so it cannot be told where it starts"
-            )
-        if (placed and gap.endswith(prompt)) or (gap.count(prompt) == 1 and prompt):
-            return gap.rindex(prompt) + len(prompt)
-        pieces = self.markers.cut(prompt)
-        for count in range(len(pieces) - 1, 0, -1) if placed else ():
-            part = "".join(pieces[:count])
-            joint = len(pieces[count]) > 1 or part.endswith(("\n", " "))
-            if joint and gap.count(part) == 1:
+            raise UnprovenError("the template has no generation prompt here that would tell where it starts")
+        for part in self._parts(prompt):
+            if gap.count(part) == 1 and (placed or part == prompt):
                 return gap.index(part) + len(part)
         raise UnprovenError(f"the generation prompt {prompt!r} does not stand once before it")
 
     # The end.
 
-    def _last(self, layout: Layout, index: int, start: int) -> int:
-        """Where the turn's own data ends.
+    def _last(self, layout: Layout, index: int, start: int, empty: bool) -> int:
+        """Where the turn's own data ends; with `empty`, where its last empty data stands if that is later.
 
         A later message may repeat a turn's data (a tool's name in the header of its result); what the
         turn itself holds is what stands there when the conversation ends with it.
@@ -162,15 +169,23 @@ class Prover:
             if matched is None:
                 raise UnprovenError("its data is not where it is when the conversation ends with it")
             last = matched
-        # Where empty data went is the turn's too, as long as nothing of another message comes before.
+        if own and not empty:
+            return last
         places = (p.start for p in layout.places if p.turn == turn and last <= p.start <= layout.after(last))
         return max(places, default=last)
 
-    def _end(self, index: int, last: int) -> tuple[int, int]:
+    def _end(self, index: int, start: int) -> tuple[int, int]:
         """Where the terminator stands, from what follows the turn's data however things go on."""
+        try:
+            return self._ended(index, start, empty=False)
+        except UnprovenError:
+            return self._ended(index, start, empty=True)
+
+    def _ended(self, index: int, start: int, empty: bool) -> tuple[int, int]:
         layout, markers = self.layout, self.markers
+        last = self._last(layout, index, start, empty)
         tail = layout.text[last : layout.after(last)]
-        others = [self._tail(other, index) for other in self._endings(index)]
+        others = [self._tail(other, index, empty) for other in self._endings(index)]
         if not others and self.usual_end and tail.startswith(self.usual_end):
             others = [self.usual_end]
         shared = markers.common([tail, *others]) if others else ""
@@ -190,25 +205,16 @@ class Prover:
             return []
         return [layout for layout in (alone, given, self.continued(index + 1)) if layout is not None]
 
-    def _tail(self, layout: Layout, index: int) -> str:
-        last = self._last(layout, index, 0 if layout.of(self.first + index) else self._start(layout, index))
+    def _tail(self, layout: Layout, index: int, empty: bool) -> str:
+        start = 0 if layout.of(self.first + index) else self._start(layout, index)
+        last = self._last(layout, index, start, empty)
         return layout.text[last : layout.after(last)]
 
     def _by_place(self, tail: str, others: Sequence[str]) -> tuple[int, int] | None:
         """The first control token, for templates whose terminator depends on what follows (GPT-OSS)."""
         found = self.markers.first_control(tail)
-        if found is None:
-            return None
-        token = tail[found[0] : found[1]]
         firsts = [other[slice(*place)] for other in others if (place := self.markers.first_control(other))]
-        if token in firsts or (firsts and token not in self._openers()):
-            return found
-        return None
-
-    def _openers(self) -> set[str]:
-        """The control tokens that open turns: the generation prompt's and those before the first text."""
-        user = self.layout.holes[0].start if self.layout.holes else 0
-        return set(self.markers.cut(self.usual_prompt + self.layout.text[:user])) & self.markers.control
+        return found if found and tail[slice(*found)] in firsts else None
 
     def _plain(self, shared: str, tails: Sequence[str]) -> tuple[int, int] | None:
         """A terminator that is no control token: the same plain text whatever follows."""

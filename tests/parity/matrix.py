@@ -37,6 +37,7 @@ class Row:
     unproven: dict[str, str] = field(default_factory=dict)  # by sftcli, with the reason
     wrong: dict[str, str] = field(default_factory=dict)  # must stay empty
     by_definition: int = 0  # turns whose start a prefix render shows
+    ends_by_definition: int = 0  # turns whose end a render shows that ends with them
     turns: int = 0
     marks: int = 0  # rows whose marks equal the reference's
     differences: Counter[str] = field(default_factory=Counter)  # turns, derived against marks, by name
@@ -128,10 +129,22 @@ def _check_definition(
     start, stop = span
     given = reference.render(template, conversation, index, prompt=True)
     if given.refusal is None and index and rendered.text.startswith(given.text):
-        assert start == len(given.text), f"message {index} starts at {start}, by definition at {len(given.text)}"
+        assert start == len(given.text), (
+            f"message {index} starts at {start}, by definition at {len(given.text)}"
+        )
         row.by_definition += 1
-    end = rendered.text[start:stop]
-    assert end == end.rstrip() and end, f"message {index} ends in white space"
+    assert rendered.text[start:stop].rstrip() and not rendered.text[stop - 1].isspace(), (
+        f"message {index} is empty"
+    )
+    alone = reference.render(template, conversation, index + 1)
+    ending = alone.text.rstrip()
+    if alone.refusal is None and index + 1 == len(conversation.messages):
+        closing = ("", template.variables["eos_token"])
+        assert rendered.text[stop:].strip() in closing, f"message {index} ends before the text does"
+        row.ends_by_definition += 1
+    elif alone.refusal is None and rendered.text.startswith(ending):
+        assert stop == len(ending), f"message {index} ends at {stop}, by definition at {len(ending)}"
+        row.ends_by_definition += 1
 
 
 def _compare_marks(row: Row, marked: ChatTemplate, conversation: Conversation, rendered: Rendered) -> None:
@@ -186,7 +199,13 @@ def _names(
     over, under = text[derived[1] : marked[1]], text[marked[1] : derived[1]]
     if over:
         closing = template.variables["eos_token"]
-        kind = "white space" if over.isspace() else "the closing token" if over.strip() == closing else f"{over!r}"
+        kind = (
+            "white space"
+            if over.isspace()
+            else "the closing token"
+            if over.strip() == closing
+            else f"{over!r}"
+        )
         names.append(f"marks {kind} after the terminator")
     if under:
         names.append(f"does not mark the terminator {under!r}")
@@ -194,10 +213,12 @@ def _names(
 
 
 def _early(early: str, template: ChatTemplate) -> str:
-    if template.usual_prompt.endswith(early):
-        kind = "white space" if early.isspace() else "thinking" if early.startswith("<think") else "the header"
+    if early in template.usual_prompt:
+        kind = (
+            "white space" if early.isspace() else "thinking" if early.startswith("<think") else "the header"
+        )
         return f"marks {kind} that the generation prompt supplies"
-    return f"marks {early!r} before the turn"
+    return f"marks {early!r}, which closes the message before"
 
 
 def _late(late: str) -> str:
@@ -212,11 +233,15 @@ def matrix(names: list[str]) -> list[Row]:
 def main() -> int:
     rows = matrix(sys.argv[1:] or reference.template_names())
     total = len(conversations())
-    print(f"{'template':34} exact refused unproven wrong  starts by definition  marks  derived against marks")
+    print(
+        f"{'template':34} exact refused unproven wrong  starts, ends by definition  marks  derived against marks"
+    )
     for row in rows:
         counts = f"{row.exact:5} {len(row.refused):7} {len(row.unproven):8} {len(row.wrong):5}"
         differences = ", ".join(f"{name} {count}" for name, count in row.differences.most_common())
-        print(f"{row.name:34} {counts}  {row.by_definition:6}/{row.turns:<12}  {row.marks:5}  {differences}")
+        print(
+            f"{row.name:34} {counts}  {row.by_definition:8} {row.ends_by_definition:5} of {row.turns:<12}  {row.marks:5}  {differences}"
+        )
         if len(sys.argv) > 1:
             for kind in ("refused", "unproven", "wrong"):
                 for label, reason in getattr(row, kind).items():
@@ -232,5 +257,3 @@ def main() -> int:
 
 if __name__ == "__main__":
     sys.exit(main())
-
-

@@ -35,7 +35,9 @@ BOS, EOS = "<|reference_bos|>", "<|reference_eos|>"
 def template_folder() -> Path | None:
     """Where trl keeps its chat templates, or None where it is not installed."""
     spec = find_spec("trl")
-    folders = [Path(place) / "chat_templates" for place in (spec.submodule_search_locations or ())] if spec else []
+    folders = (
+        [Path(place) / "chat_templates" for place in (spec.submodule_search_locations or ())] if spec else []
+    )
     return next((folder for folder in folders if folder.is_dir()), None)
 
 
@@ -50,7 +52,9 @@ def source_of(name: str) -> str:
     return (folder / f"{name}.jinja").read_text(encoding="utf-8")
 
 
-def load(name: str, tokenizer: Tokenizer, args: Mapping[str, Any] | None = None, **options: Any) -> ChatTemplate:
+def load(
+    name: str, tokenizer: Tokenizer, args: Mapping[str, Any] | None = None, **options: Any
+) -> ChatTemplate:
     """The template, on a tokenizer that holds its markers as control tokens. `date` is today's, as transformers'."""
     source = source_of(name)
     control = {text for text in _CONTROL.findall(source) if text not in _THINKING}
@@ -67,7 +71,9 @@ class Reference:
     refusal: Exception | None = None
 
 
-def render(template: ChatTemplate, conversation: Conversation, count: int | None = None, prompt: bool = False) -> Reference:
+def render(
+    template: ChatTemplate, conversation: Conversation, count: int | None = None, prompt: bool = False
+) -> Reference:
     """transformers' text of the first `count` messages."""
     return _render(template.source, template, conversation, count, prompt)
 
