@@ -36,8 +36,9 @@ class TokenBatch:
     @property
     def trained_counts(self) -> npt.NDArray[np.int64]:
         """int64[R]: trained tokens in each row."""
-        total = np.concatenate(([0], np.cumsum(self.trained, dtype=np.int64)))
-        return np.diff(total[self.offsets])
+        # reduceat takes one element for an empty row, and needs one to be there.
+        flags = np.append(self.trained, np.False_)
+        return np.add.reduceat(flags, self.offsets[:-1], dtype=np.int64) * (self.lengths > 0)
 
     def labels(self) -> npt.NDArray[np.int32]:
         """int32[T]: the id where a token is trained, else IGNORE; not shifted."""

@@ -74,8 +74,8 @@ def _tokens_per_segment(encoded: Encoded, stops: Ints) -> tuple[Ints, Ints]:
     `stops` are the segments' ends in bytes. A token belongs to the segment of its first byte.
     """
     inside = np.searchsorted(encoded.stops, stops, "right")  # tokens that end by then
-    starts = np.append(encoded.starts, np.iinfo(np.int64).max)
-    across = starts[inside] < stops
+    across = inside < len(encoded.starts)
+    across[across] = encoded.starts[inside[across]] < stops[across]
     return np.diff(inside + across, prepend=0), inside[across]
 
 

@@ -172,7 +172,7 @@ class FastEngine:
         ids = np.frombuffer(raw_ids, np.int32)
         ends = np.frombuffer(raw_ends, np.int64)[1:]
         lengths = self._byte_lengths[ids]
-        stops = np.cumsum(lengths, dtype=np.int64)
+        stops = np.cumsum(lengths)
         encoded = Encoded(ids, ends, stops - lengths, stops)
         wrong = np.diff(stops[ends - 1], prepend=0) != sizes
         if self._nfc:

@@ -221,14 +221,14 @@ class Tokenizer:
         return "".join(token.content for token in self.layout.added_tokens)
 
     @cached_property
-    def byte_lengths(self) -> npt.NDArray[np.int32]:
-        """int32[size]: the UTF-8 bytes that each id stands for (byte-level tokenizers only)."""
-        lengths = np.zeros(self.size, np.int32)
+    def byte_lengths(self) -> npt.NDArray[np.int64]:
+        """int64[size]: the UTF-8 bytes that each id stands for (byte-level tokenizers only)."""
+        lengths = np.zeros(self.size, np.int64)
         vocab = self.layout.model.vocab
         if not isinstance(vocab, dict):
             raise InternalError(f"{self.name}: byte lengths are asked of a tokenizer that is not byte-level")
         ids = np.fromiter(vocab.values(), np.int64, len(vocab))
-        lengths[ids] = np.fromiter(map(len, vocab), np.int32, len(vocab))
+        lengths[ids] = np.fromiter(map(len, vocab), np.int64, len(vocab))
         for token in self.layout.added_tokens:
             lengths[token.id] = len(token.content.encode())
         return lengths

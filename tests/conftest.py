@@ -1,15 +1,28 @@
-"""What tests share: tokenizers, small ones trained here and real ones where the shared folder is."""
+"""What tests share: tokenizers (small ones trained here, real ones where the shared folder is), and runs."""
 
 import os
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 import small_tokenizers
 
+import sftcli
+from sftcli.config import load_config
+from sftcli.pipeline import prepare
+from sftcli.report import RunReport
 from sftcli.tokenizer import Tokenizer, load_tokenizer
+
+EXAMPLES = Path(sftcli.__file__).parent / "data" / "examples"
+CONFIGS = Path(sftcli.__file__).parents[1] / "configs"
+# Nothing here touches a network.
+os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1")
 
 # The same examples on every run; `--hypothesis-profile=campaign` looks for new ones.
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, database=None, max_examples=40)
@@ -69,3 +82,48 @@ def any_tokenizer(request: pytest.FixtureRequest, small: Callable[[str], Tokeniz
 def llama3_kind(request: pytest.FixtureRequest, small: Callable[[str], Tokenizer]) -> Tokenizer:
     """A tokenizer with Llama 3's control tokens: a small one and the real one."""
     return small("llama3_small") if request.param == "small" else request.getfixturevalue("llama3")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: its exit code, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+def run_sftcli(*args: str, stdin: bytes = b"", **environment: str) -> Ended:
+    """`python -m sftcli ARGS` in a process of its own, in the current folder."""
+    path = os.pathsep.join(filter(None, [str(CONFIGS.parent), os.environ.get("PYTHONPATH")]))
+    ended = subprocess.run(
+        [sys.executable, "-m", "sftcli", *args],
+        input=stdin,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        check=False,
+    )
+    return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+
+
+def make(out: Path | str, *inputs: Path | str, overwrite: bool = False, **options: Any) -> RunReport:
+    """Run the pipeline with a demo tokenizer, unless the options (those of a config) name another."""
+    values = {"tokenizer": "demo", "inputs": [str(file) for file in inputs], "output": str(out), **options}
+    return prepare(load_config(None, values), overwrite=overwrite)
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, by its path in it."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+def spans(tokenizer: Tokenizer, ids: Iterable[int], labels: Iterable[int]) -> list[str]:
+    """A row as its stretches of text: `[masked]` and `trained` ones in turn."""
+    stretches: list[tuple[bool, bytes]] = []
+    for token_id, label in zip(ids, labels, strict=True):
+        if not stretches or stretches[-1][0] != (label != -100):
+            stretches.append((label != -100, b""))
+        stretches[-1] = (label != -100, stretches[-1][1] + tokenizer.token_bytes(token_id))
+    return [raw.decode() if trained else f"[{raw.decode()}]" for trained, raw in stretches]
