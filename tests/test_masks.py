@@ -552,3 +552,11 @@ def test_vocabulary_without_every_byte_is_refused_where_a_text_needs_one(tmp_pat
         "the tokenizer has no token for '日' and would drop it from 'a日a'; "
         "train it with all 256 bytes in its alphabet, or give it an unk token"
     )
+
+
+def test_reserved_pair_that_stands_for_a_control_token_is_refused_in_text(small: Small) -> None:
+    row = Rendered([Piece("Hi \U000f5f7c\U000f5f7d", True, True)])
+    for name in ("llama2", "t5"):
+        with pytest.raises(TokenizerError, match="a text holds the reserved character pair"):
+            shown(small(name), row)
+    assert shown(small("gemma"), row).startswith("Hi ␣ ")
