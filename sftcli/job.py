@@ -33,9 +33,8 @@ class Job:
     render: Renderer
 
 
-def make_job(config: Config, sample: Sequence[bytes]) -> Job:
-    """Load tokenizer and template, and settle on a record format from the first lines."""
-    tokenizer = _load_tokenizer(config)
+def make_job(config: Config, tokenizer: Tokenizer, sample: Sequence[bytes]) -> Job:
+    """Load the template, and settle on a record format from the first lines."""
     template = _load_template(config.template, tokenizer) if config.template else None
     fields = (template.required, template.optional) if isinstance(template, PromptTemplate) else ((), ())
     record_format: str = config.record_format
@@ -55,7 +54,8 @@ def make_job(config: Config, sample: Sequence[bytes]) -> Job:
     )
 
 
-def _load_tokenizer(config: Config) -> Tokenizer:
+def open_tokenizer(config: Config) -> Tokenizer:
+    """The config's tokenizer, extended by its special tokens."""
     if config.tokenizer is None:
         raise ConfigError(
             "no tokenizer: name one with -t (a folder, a tokenizer.json, a hub name, or `demo`)"

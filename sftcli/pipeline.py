@@ -53,7 +53,6 @@ def prepare(
     out = Path(config.output)
     check_output(out, overwrite, config.inputs)
     run = Run(config)
-    run.engines  # noqa: B018 (loads in the background from here on)
     tell = progress(run) if progress else None
     total = SplitReport()
     shards: list[dict[str, Any]] = []

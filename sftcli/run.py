@@ -2,15 +2,15 @@
 
 import itertools
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 
 from sftcli.config import Config
 from sftcli.crosscheck import Engines
-from sftcli.errors import FileError, RecordError
-from sftcli.job import Job, make_job
+from sftcli.errors import FileError, InternalError, RecordError
+from sftcli.job import Job, make_job, open_tokenizer
 from sftcli.plan import STDIN, Split, plan_splits
 from sftcli.read import LineBlock, read_blocks
+from sftcli.tokenizer import Tokenizer
 
 _SAMPLE_LINES = 100  # looked at to settle on a record format
 
@@ -22,18 +22,22 @@ class Run:
     has a known shape.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, load_engines: bool = True) -> None:
         self.splits = plan_splits(config.inputs)
         self.files = list(dict.fromkeys(split.file for split in self.splits))
         self.input_bytes = sum(Path(file).stat().st_size for file in self.files if file != STDIN)
+        tokenizer = open_tokenizer(config)
+        # First of all, since the fast one loads in the background; one row does without them.
+        self._engines = Engines(tokenizer, config.encoder, self.input_bytes) if load_engines else None
         self._opened = read_blocks(self.splits[0])
         self._first = next(self._opened, None)
-        self.job = self._make_job(config)
+        self.job = self._make_job(config, tokenizer)
 
-    @cached_property
+    @property
     def engines(self) -> Engines:
-        """Asked for by `prepare` alone: a single row does without the loading of both."""
-        return Engines(self.job.tokenizer, self.job.config.encoder, self.input_bytes)
+        if self._engines is None:
+            raise InternalError("a run that was made without engines is asked for them")
+        return self._engines
 
     def blocks(self, split: Split) -> Iterator[LineBlock]:
         """The split's lines; those that were read for the sample are not read again."""
@@ -42,9 +46,9 @@ class Run:
             return itertools.chain([first], self._opened)
         return read_blocks(split)
 
-    def _make_job(self, config: Config) -> Job:
+    def _make_job(self, config: Config, tokenizer: Tokenizer) -> Job:
         sample = self._first.lines[:_SAMPLE_LINES] if self._first else []
         try:
-            return make_job(config, sample)
+            return make_job(config, tokenizer, sample)
         except RecordError as problem:
             raise FileError(f"{self.files[0]}: {problem}") from None

@@ -197,6 +197,10 @@ class Prover:
         opener = markers.first_control(self.usual_prompt)
         if opener and self.usual_prompt[slice(*opener)] in markers.cut(tail[: found[1]]):
             raise UnprovenError(f"it runs into the next turn: after its text stands {tail[:60]!r}")
+        ended = tail[: found[1]]
+        if self.usual_end and tail[slice(*found)] != self.usual_end:
+            if any(other.startswith(ended) and other[len(ended) :].strip() for other in others[:1]):
+                raise UnprovenError(f"more follows what seems to end it: {tail[:60]!r}")
         return last + found[0], last + found[1]
 
     def _endings(self, index: int) -> list[Layout]:

@@ -26,7 +26,7 @@ class RawData:
     """A config's inputs, rendered and encoded record by record."""
 
     def __init__(self, config: Config) -> None:
-        self._run = Run(config)
+        self._run = Run(config, load_engines=False)
         self._encoder = Encoder(self._run.job.tokenizer, ReferenceEngine(self._run.job.tokenizer))
 
     def rows(self, numbers: Iterable[int]) -> list[RawRow]:
