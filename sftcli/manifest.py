@@ -28,17 +28,18 @@ def make_manifest(
     counts: SplitReport,
     files: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
-    """The manifest of a run. It holds no time, host or worker count: equal runs give equal bytes.
+    """The manifest of a run. It holds no time, host, worker count or folder: equal runs, equal bytes.
 
     `shards` are in the order of their names. `files` maps every file of the folder but the
     manifest itself to its bytes and sha256.
     """
     tokenizer = job.tokenizer
+    config: dict[str, Any] = msgspec.to_builtins(job.config)
     return {
         "format_version": FORMAT_VERSION,
         "sftcli": __version__,
         "libraries": {name: version(name) for name in _LIBRARIES},
-        "config": msgspec.to_builtins(job.config),
+        "config": {key: value for key, value in config.items() if key != "output"},
         "record_format": job.record_format,
         "template": job.template,
         "tokenizer": {

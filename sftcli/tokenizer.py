@@ -5,8 +5,6 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,14 +13,8 @@ import numpy.typing as npt
 import tokenizers
 
 from sftcli.errors import InternalError, TokenizerError
+from sftcli.tokenizer_files import find_files
 
-# What a folder may hold besides tokenizer.json; all of it travels to OUT/tokenizer.
-SIDE_FILES = (
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "chat_template.jinja",
-    "chat_template.json",
-)
 SPECIAL_NAMES = ("bos", "eos", "pad", "unk", "sep", "cls", "mask")
 
 
@@ -305,7 +297,7 @@ def load_tokenizer(source: str) -> Tokenizer:
 
     Nothing is asked and no remote code is run. Raises TokenizerError with what was looked for.
     """
-    files = _find_files(source)
+    files = find_files(source)
     config = _json_object(files.get("tokenizer_config.json"), f"{source}: tokenizer_config.json")
     specials_map = _json_object(files.get("special_tokens_map.json"), f"{source}: special_tokens_map.json")
     specials = {
@@ -313,95 +305,6 @@ def load_tokenizer(source: str) -> Tokenizer:
         for name in SPECIAL_NAMES
     }
     return Tokenizer(source, files, config, specials).with_named_specials()
-
-
-def _find_files(source: str) -> dict[str, bytes]:
-    path = Path(source)
-    if source == "demo" and not path.exists():
-        folder = resources.files("sftcli") / "data" / "demo"
-        return _read_files({entry.name: Path(str(entry)) for entry in folder.iterdir()})
-    if path.is_file():
-        names = {name: path.parent / name for name in SIDE_FILES}
-        return _read_files({"tokenizer.json": path, **names})
-    if path.is_dir():
-        return _from_folder(path)
-    if source.startswith(("/", ".", "~")) or source.count("/") > 1:
-        raise TokenizerError(f"tokenizer {source!r}: no such file or folder")
-    return _from_hub(source)
-
-
-def _from_folder(folder: Path) -> dict[str, bytes]:
-    if (folder / "tokenizer.json").is_file():
-        return _read_files({name: folder / name for name in ("tokenizer.json", *SIDE_FILES)})
-    slow = [
-        name
-        for name in ("tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
-        if (folder / name).is_file()
-    ]
-    if not slow:
-        there = ", ".join(sorted(entry.name for entry in folder.iterdir())[:8]) or "nothing"
-        raise TokenizerError(f"tokenizer {str(folder)!r}: no tokenizer.json in this folder (it has {there})")
-    return _converted(folder, slow)
-
-
-def _converted(folder: Path, slow: Sequence[str]) -> dict[str, bytes]:
-    """Let transformers make a tokenizer.json from an older kind of vocabulary file."""
-    from tempfile import TemporaryDirectory
-
-    from transformers import AutoTokenizer
-
-    try:
-        with TemporaryDirectory() as scratch:
-            AutoTokenizer.from_pretrained(
-                folder, trust_remote_code=False, local_files_only=True
-            ).save_pretrained(scratch)
-            return _from_folder_strict(Path(scratch))
-    except Exception as problem:  # whatever a converter trips over
-        raise TokenizerError(
-            f"tokenizer {str(folder)!r}: has {', '.join(slow)} but no tokenizer.json, and transformers "
-            f"could not convert it: {str(problem).splitlines()[0]}"
-        ) from None
-
-
-def _from_folder_strict(folder: Path) -> dict[str, bytes]:
-    return _read_files({name: folder / name for name in ("tokenizer.json", *SIDE_FILES)})
-
-
-def _from_hub(name: str) -> dict[str, bytes]:
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
-    from huggingface_hub.constants import HF_HUB_CACHE, HF_HUB_OFFLINE
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    paths: dict[str, Path] = {}
-    try:
-        for file in ("tokenizer.json", *SIDE_FILES):
-            cached = try_to_load_from_cache(name, file)
-            if isinstance(cached, str):
-                paths[file] = Path(cached)
-            elif not HF_HUB_OFFLINE and ("tokenizer.json" not in paths or file == "tokenizer.json"):
-                paths[file] = Path(hf_hub_download(name, file))
-    except HFValidationError:
-        raise TokenizerError(f"tokenizer {name!r}: no such file or folder, and not a hub name") from None
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as problem:
-        reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-        raise TokenizerError(f"tokenizer {name!r}: not a folder here, and the hub gave: {reason}") from None
-    if "tokenizer.json" not in paths:
-        raise TokenizerError(
-            f"tokenizer {name!r}: no such folder, and no tokenizer.json of it in the local cache "
-            f"({HF_HUB_CACHE}); HF_HUB_OFFLINE is set, so nothing was downloaded"
-        )
-    return _read_files(paths)
-
-
-def _read_files(paths: Mapping[str, Path]) -> dict[str, bytes]:
-    files: dict[str, bytes] = {}
-    for name, path in paths.items():
-        if name == "tokenizer.json" or path.is_file():
-            try:
-                files[name] = path.read_bytes()
-            except OSError as problem:
-                raise TokenizerError(f"{path}: cannot be read: {problem.strerror}") from None
-    return files
 
 
 def _json_object(raw: bytes | None, where: str) -> dict[str, Any]:

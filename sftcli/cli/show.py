@@ -104,7 +104,7 @@ def summary(run: RunReport) -> list[str]:
         ),
         *_reasons("dropped", counts.dropped, counts.places),
         *_reasons("rejected", counts.rejected, {}),
-        *([_line("blank", f"{counts.blank:,} lines")] if counts.blank else []),
+        *([_line("blank", _count(counts.blank, "line"))] if counts.blank else []),
         _line("tokens", f"{counts.tokens:,}, of which {counts.trained_tokens:,} trained ({share:.1%})"),
         _line("longest", f"{counts.longest:,} tokens, {counts.longest_place}"),
         _line("layout", f"template {run.template}, records {run.record_format}"),
@@ -113,7 +113,7 @@ def summary(run: RunReport) -> list[str]:
             "written",
             f"{_count(run.shards, f'{run.format} shard')}, {_size(run.bytes_written)}",
         ),
-        _line("time", f"{run.seconds:.2f} s, {counts.input_bytes / _MB / run.seconds:.1f} MB/s"),
+        _line("time", f"{run.seconds:.2f} s" + _rate(run)),
         *_remarks(run),
     ]
 
@@ -154,6 +154,12 @@ def _reasons(name: str, counts: Mapping[str, int], places: Mapping[str, list[str
 
 def _line(name: str, text: str) -> str:
     return f"  {click.style(f'{name:<10}', dim=True)} {text}"
+
+
+def _rate(run: RunReport) -> str:
+    """MB/s of input, where there is enough of it for the figure to mean something."""
+    size = run.counts.input_bytes
+    return f", {size / _MB / run.seconds:.1f} MB/s" if size >= _MB else ""
 
 
 def _count(number: int, thing: str) -> str:
