@@ -14,6 +14,7 @@ import pytest
 import small_tokenizers
 
 import sftcli
+from sftcli.cli import main
 from sftcli.config import load_config
 from sftcli.pipeline import prepare
 from sftcli.report import RunReport
@@ -93,17 +94,34 @@ class Ended:
     err: str
 
 
-def run_sftcli(*args: str, stdin: bytes = b"", **environment: str) -> Ended:
-    """`python -m sftcli ARGS` in a process of its own, in the current folder."""
+def run_sftcli(*args: str, stdin: bytes = b"", cwd: Path | None = None, **environment: str) -> Ended:
+    """`python -m sftcli ARGS` in a process of its own, in `cwd` or the current folder."""
     path = os.pathsep.join(filter(None, [str(CONFIGS.parent), os.environ.get("PYTHONPATH")]))
     ended = subprocess.run(
         [sys.executable, "-m", "sftcli", *args],
         input=stdin,
         capture_output=True,
+        cwd=cwd,
         env={**os.environ, "PYTHONPATH": path, **environment},
         check=False,
     )
     return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+
+
+@pytest.fixture
+def sftcli_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """`sftcli ARGS` in this process, on a terminal of 80 columns without colour."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def run(*args: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["sftcli", *args])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert isinstance(ended.value.code, int)
+        return Ended(ended.value.code, *capsys.readouterr())
+
+    return run
 
 
 def make(out: Path | str, *inputs: Path | str, overwrite: bool = False, **options: Any) -> RunReport:
