@@ -1,6 +1,7 @@
 """The command line: each command opens, calls the library, and prints."""
 
 import sys
+import traceback
 from importlib import import_module
 from typing import NoReturn, cast
 
@@ -72,13 +73,15 @@ def _run() -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         return 130
-    except BrokenPipeError:
-        # The reader of our output has gone, as in `sftcli inspect ... | head`.
-        sys.stderr.close()
-        return 0
+    except SystemExit as ended:
+        # click ends so where the reader of our output has gone, as in `sftcli inspect ... | head`.
+        if isinstance(ended.__context__, BrokenPipeError):
+            return 0
+        raise
     except SftcliError as problem:
         if _debug():
-            raise
+            traceback.print_exc()
+            return problem.exit_code
         click.echo(f"{click.style('error:', fg='red', bold=True)} {problem}", err=True)
         return problem.exit_code
     except MemoryError:
@@ -86,7 +89,8 @@ def _run() -> int:
         return 3
     except Exception as problem:
         if _debug():
-            raise
+            traceback.print_exc()
+            return 4
         click.echo(
             f"{click.style('bug in sftcli:', fg='red', bold=True)} {type(problem).__name__}: {problem}\n"
             "run again with --debug for the traceback, and please report it",
