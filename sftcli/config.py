@@ -20,13 +20,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What a run does. The field names are the YAML keys and, with dashes, the flags.
 
     `template` None means the tokenizer's own chat template or, where it has none, the prompt
-    template that goes with the record format. `compression` None means the format's default.
+    template that goes with the record format. `template_args`, `spans` and `injected` are for Jinja
+    chat templates (see ChatTemplate). `compression` None means the format's default.
     """
 
     inputs: list[str] = []
     output: str | None = None
     tokenizer: str | None = None
     template: str | None = None
+    template_args: dict[str, Any] = {}
+    spans: Literal["auto", "derived", "marks"] = "auto"
+    injected: Literal["train", "mask"] = "train"
     record_format: Literal[
         "auto", "alpaca", "prompt_completion", "messages", "sharegpt", "segments", "text", "fields"
     ] = "auto"

@@ -35,7 +35,7 @@ class Job:
 
 def make_job(config: Config, tokenizer: Tokenizer, sample: Sequence[bytes]) -> Job:
     """Load the template, and settle on a record format from the first lines."""
-    template = _load_template(config.template, tokenizer) if config.template else None
+    template = _load_template(config.template, tokenizer, config) if config.template else None
     fields = (template.required, template.optional) if isinstance(template, PromptTemplate) else ((), ())
     record_format: str = config.record_format
     if record_format == "auto":
@@ -43,7 +43,7 @@ def make_job(config: Config, tokenizer: Tokenizer, sample: Sequence[bytes]) -> J
     if record_format in _OWN_LAYOUT:
         template = None
     elif template is None:
-        template = _default_template(record_format, tokenizer)
+        template = _default_template(record_format, tokenizer, config)
     return Job(
         config=config,
         tokenizer=tokenizer,
@@ -68,23 +68,26 @@ def open_tokenizer(config: Config) -> Tokenizer:
     return tokenizer
 
 
-def _load_template(name: str, tokenizer: Tokenizer) -> AnyTemplate:
+def _load_template(name: str, tokenizer: Tokenizer, config: Config) -> AnyTemplate:
     if name == "tokenizer" or name.endswith((".jinja", ".j2")):
-        return _load_chat_template(name, tokenizer)
+        from sftcli.chat_template import load_chat_template  # jinja2 is only loaded where it is used
+
+        return load_chat_template(
+            name, tokenizer, config.template_args, spans=config.spans, injected=config.injected
+        )
+    if config.template_args:
+        raise ConfigError(
+            f"--template-arg {next(iter(config.template_args))}: template {name!r} takes no arguments; "
+            "only Jinja chat templates do"
+        )
     return load_template(name)
 
 
-def _load_chat_template(name: str, tokenizer: Tokenizer) -> "ChatTemplate":
-    from sftcli.chat_template import load_chat_template  # jinja2 is only loaded where it is used
-
-    return load_chat_template(name, tokenizer)
-
-
-def _default_template(record_format: str, tokenizer: Tokenizer) -> AnyTemplate:
+def _default_template(record_format: str, tokenizer: Tokenizer, config: Config) -> AnyTemplate:
     if tokenizer.chat_template is not None and record_format != "fields":
-        return _load_chat_template("tokenizer", tokenizer)
+        return _load_template("tokenizer", tokenizer, config)
     if record_format in _DEFAULT_TEMPLATES:
-        return load_template(_DEFAULT_TEMPLATES[record_format])
+        return _load_template(_DEFAULT_TEMPLATES[record_format], tokenizer, config)
     raise TemplateError(
         f"tokenizer {tokenizer.name!r} has no chat template of its own, so {record_format} records need one: "
         "name it with --template (`sftcli templates list` shows those built in)"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sftcli.cli.options import config_options, key_values
+from sftcli.cli.options import config_flags, config_options
 
 if TYPE_CHECKING:
     from sftcli.view.row import RowView
@@ -34,7 +34,6 @@ def inspect(
     from sftcli.view.json import row_json
     from sftcli.view.text import show_row
 
-    flags["field"] = key_values(flags["field"], "--field")
     screen = terminal(color)
     for number, view in enumerate(_views(source, rows or (0,), config, flags)):
         if format_ == "json":
@@ -56,7 +55,7 @@ def _views(
     from sftcli.config import load_config
     from sftcli.view.raw import RawData
 
-    loaded = load_config(config, {"inputs": [source] if source else [], **flags})
+    loaded = load_config(config, {"inputs": [source] if source else [], **config_flags(flags)})
     for view, dropped in RawData(loaded).rows(rows):
         yield view
         if dropped:

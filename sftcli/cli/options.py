@@ -1,5 +1,6 @@
 """Options that several commands share, and how they become a Config."""
 
+import json
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -8,6 +9,10 @@ import click
 
 from sftcli.errors import ConfigError
 
+_EXAMPLES = {
+    "--field": "--field output=answer",
+    "--template-arg": "--template-arg enable_thinking=false",
+}
 F = TypeVar("F", bound=Callable[..., Any])
 
 RECORD_FORMATS = (
@@ -37,6 +42,23 @@ def config_options(command: F) -> F:
             "--template",
             metavar="NAME",
             help="A built-in name, a .yaml or .jinja file, or `tokenizer` for its own chat template.",
+        ),
+        click.option(
+            "--template-arg",
+            "template_args",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="A chat template's own variable, such as enable_thinking=false (repeatable).",
+        ),
+        click.option(
+            "--spans",
+            type=click.Choice(["auto", "derived", "marks"]),
+            help="Prove a chat template's trained spans, or take its generation marks. [default: auto]",
+        ),
+        click.option(
+            "--injected",
+            type=click.Choice(["train", "mask"]),
+            help="An empty think block that a chat template puts into an answer. [default: train]",
         ),
         click.option(
             "--record-format", type=click.Choice(RECORD_FORMATS), help="The records' shape. [default: auto]"
@@ -83,13 +105,31 @@ def config_options(command: F) -> F:
     return command
 
 
+def config_flags(flags: dict[str, Any]) -> dict[str, Any]:
+    """Flags as the values of a Config; what was not given stays None or empty."""
+    arguments = key_values(flags["template_args"], "--template-arg")
+    return {
+        **flags,
+        "field": key_values(flags["field"], "--field"),
+        "template_args": {name: _typed(text) for name, text in arguments.items()},
+    }
+
+
+def _typed(text: str) -> Any:
+    """true, false, null, a number, a list or an object as in JSON; anything else is text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
 def key_values(pairs: tuple[str, ...], flag: str) -> dict[str, str]:
     """("a=b", ...) as a dict. Raises ConfigError for a pair without `=` or a name given twice."""
     found: dict[str, str] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not (name and equals and value):
-            raise ConfigError(f"{flag} {pair!r}: expected NAME=KEY, such as {flag} output=answer")
+            raise ConfigError(f"{flag} {pair!r}: expected two parts, such as {_EXAMPLES[flag]}")
         if name in found:
             raise ConfigError(f"{flag} {name}: given twice")
         found[name] = value

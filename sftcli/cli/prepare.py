@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from sftcli.cli.options import config_options, key_values
+from sftcli.cli.options import config_flags, config_options
 
 
 @click.command(epilog="Exit codes: 0 fine, 1 bad data, 2 usage, 3 environment, 4 a bug.")
@@ -51,8 +51,7 @@ def prepare(
     from sftcli.config import load_config
     from sftcli.errors import BadRecordsError
 
-    flags["field"] = key_values(flags["field"], "--field")
-    loaded = load_config(config, {"inputs": list(inputs), **flags})
+    loaded = load_config(config, {"inputs": list(inputs), **config_flags(flags)})
     bar = show.Bar(progress if progress is not None else not quiet and sys.stderr.isatty())
     try:
         with bar:
