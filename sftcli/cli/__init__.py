@@ -1,9 +1,10 @@
 """The command line: each command opens, calls the library, and prints."""
 
+import os
 import sys
 import traceback
 from importlib import import_module
-from typing import NoReturn, cast
+from typing import Any, NoReturn, cast
 
 import click
 
@@ -18,6 +19,14 @@ _COMMANDS = {
 
 class _LazyGroup(click.Group):
     """Imports a command's module when that command is called: --help should not load them all."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # The reader of our output has gone, as in `sftcli inspect ... | head`; drop what is left.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -73,19 +82,17 @@ def _run() -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         return 130
-    except SystemExit as ended:
-        # click ends so where the reader of our output has gone, as in `sftcli inspect ... | head`.
-        if isinstance(ended.__context__, BrokenPipeError):
-            return 0
-        raise
     except SftcliError as problem:
         if _debug():
             traceback.print_exc()
             return problem.exit_code
         click.echo(f"{click.style('error:', fg='red', bold=True)} {problem}", err=True)
         return problem.exit_code
-    except MemoryError:
-        click.echo(f"{click.style('error:', fg='red', bold=True)} out of memory", err=True)
+    except (MemoryError, OSError) as problem:
+        if _debug():
+            traceback.print_exc()
+        reason = "out of memory" if isinstance(problem, MemoryError) else str(problem)
+        click.echo(f"{click.style('error:', fg='red', bold=True)} {reason}", err=True)
         return 3
     except Exception as problem:
         if _debug():
