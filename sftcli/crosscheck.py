@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import version
+from threading import Event
 from typing import Literal
 
 import numpy as np
@@ -50,8 +51,12 @@ class Engines:
                 raise TokenizerError(f"--encoder fastokens: {refusal}; use --encoder auto")
             return None
         pool = ThreadPoolExecutor(1)
-        future = pool.submit(FastEngine, self._tokenizer)
+        loading = Event()
+        future = pool.submit(FastEngine, self._tokenizer, about_to_load=loading.set)
         pool.shutdown(wait=False)
+        # The reference, which comes next, loads without letting other Python code run: let the fast
+        # one get to the part that needs none.
+        loading.wait(1)
         return future
 
     @property
@@ -80,18 +85,17 @@ class Engines:
         self._check_one_shot(rows[:_ONE_SHOT_ROWS])
         if self._fast is None:
             return self._reference
+        expected = self._encode(rows, self._reference)  # while the fast engine loads
         try:
             fast = self._fast.result()
         except ValueError as problem:  # fastokens refuses what it does not support
             self.warning = f"fastokens does not read this tokenizer ({problem}); using tokenizers"
             return self._reference
         fast.reference = self._reference
-        different = self._first_different_row(fast, rows)
-        if different is None:
+        if _same(self._encode(rows, fast), expected):
             return fast
-        self.warning = (
-            f"the fast engine differs from the reference on {different.text[:120]!r}; using tokenizers"
-        )
+        text = self._first_different_row(fast, rows).text[:120]
+        self.warning = f"the fast engine differs from the reference on {text!r}; using tokenizers"
         return self._reference
 
     def _check_one_shot(self, rows: Sequence[Rendered]) -> None:
@@ -106,9 +110,7 @@ class Engines:
                     f"differently, so its mask cannot be trusted: {row.text[:120]!r}"
                 )
 
-    def _first_different_row(self, fast: Engine, rows: Sequence[Rendered]) -> Rendered | None:
-        if _same(self._encode(rows, fast), self._encode(rows, self._reference)):
-            return None
+    def _first_different_row(self, fast: Engine, rows: Sequence[Rendered]) -> Rendered:
         return next(
             row for row in rows if not _same(self._encode([row], fast), self._encode([row], self._reference))
         )

@@ -41,6 +41,7 @@ def encode_runs(runs: Runs, engine: Engine) -> TokenBatch:
     token = np.array(runs.token, np.int32)
     is_text = token == TEXT
     segment_stops = np.cumsum(np.array(runs.size, np.int64))
+    segment_piece, segment_trained, row_segments = _segments(runs)
 
     counts = np.ones(len(token), np.int64)
     text_segments = np.flatnonzero(is_text)
@@ -48,24 +49,42 @@ def encode_runs(runs: Runs, engine: Engine) -> TokenBatch:
     in_run = np.repeat(is_text, counts)
     ids = np.empty(len(in_run), np.int32)
     ids[in_run], ids[~in_run] = encoded.ids, token[~is_text]
-    piece = np.repeat(np.array(runs.piece, np.int32), counts)
-    trained = np.repeat(np.array(runs.trained, np.bool_), counts)
+    piece, trained = np.repeat(segment_piece, counts), np.repeat(segment_trained, counts)
+    offsets = _stops(counts)[_stops(row_segments)]
 
-    row_ends = np.array(runs.row_ends, np.int64)
-    offsets = np.append(0, np.cumsum(counts))[np.append(0, row_ends)]
-    straddles = np.zeros((len(row_ends), 2), np.int32)
+    straddles = np.zeros((len(runs.row_pieces), 2), np.int32)
     if len(across):
-        spans = _Spans(runs, encoded, segment_stops, np.cumsum(sizes))
+        spans = _Spans(runs, encoded, segment_stops, segment_trained)
         places = np.flatnonzero(in_run)
         for token_index in dict.fromkeys(across.tolist()):
             owner = spans.owner(token_index)
             if owner is None:
                 continue
             place = int(places[token_index])
-            piece[place], trained[place] = runs.piece[owner], runs.trained[owner]
+            piece[place], trained[place] = segment_piece[owner], segment_trained[owner]
             row = int(np.searchsorted(offsets, place, "right")) - 1
             straddles[row, int(trained[place])] += 1
     return TokenBatch(ids, offsets, trained, piece, np.array(runs.lines, np.int64), straddles)
+
+
+def _segments(runs: Runs) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_], Ints]:
+    """Each segment's piece (its index in the row) and mask, and how many segments each row has."""
+    row_pieces = np.array(runs.row_pieces, np.int64)
+    piece_segments = np.array(runs.piece_segments, np.int64)
+    row_stops = _stops(row_pieces)
+    place_in_row = np.arange(row_stops[-1]) - np.repeat(row_stops[:-1], row_pieces)
+    return (
+        np.repeat(place_in_row.astype(np.int32), piece_segments),
+        np.repeat(np.array(runs.piece_trained, np.bool_), piece_segments),
+        np.diff(_stops(piece_segments)[row_stops]),
+    )
+
+
+def _stops(counts: Ints) -> Ints:
+    """int64[N + 1]: where each of N stretches begins, and where the last one ends."""
+    stops = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=stops[1:])
+    return stops
 
 
 def _tokens_per_segment(encoded: Encoded, stops: Ints) -> tuple[Ints, Ints]:
@@ -82,11 +101,14 @@ def _tokens_per_segment(encoded: Encoded, stops: Ints) -> tuple[Ints, Ints]:
 class _Spans:
     """Finds which segment decides over a token that lies across segments (contract M4)."""
 
-    def __init__(self, runs: Runs, encoded: Encoded, segment_stops: Ints, run_stops: Ints) -> None:
+    def __init__(
+        self, runs: Runs, encoded: Encoded, segment_stops: Ints, segment_trained: npt.NDArray[np.bool_]
+    ) -> None:
         self._runs = runs
         self._encoded = encoded
         self._segment_stops = segment_stops
-        self._run_stops = run_stops
+        self._trained = segment_trained
+        self._run_stops = np.cumsum(np.array(runs.sizes, np.int64))
 
     def owner(self, token: int) -> int | None:
         """The segment whose piece and mask the token takes, None where no mask boundary is in it.
@@ -97,8 +119,8 @@ class _Spans:
         first = int(np.searchsorted(self._segment_stops, start, "right"))
         last = int(np.searchsorted(self._segment_stops, stop, "left"))
         inside = [index for index in range(first, last + 1) if self._runs.size[index]]
-        trained = [index for index in inside if self._runs.trained[index]]
-        untrained = [index for index in inside if not self._runs.trained[index]]
+        trained = [index for index in inside if self._trained[index]]
+        untrained = [index for index in inside if not self._trained[index]]
         if not trained or not untrained:
             return None
         text = b"".join(self._bytes(index, start, stop) for index in untrained)

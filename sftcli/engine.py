@@ -2,7 +2,7 @@
 
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -151,16 +151,24 @@ def _with_control_renamed(tokenizer: Tokenizer) -> str:
 class FastEngine:
     """fastokens: the same ids many times faster; offsets follow from the byte length of each token.
 
-    Where normalization changed a text, `reference` is asked for its offsets. Raises ValueError
-    where fastokens does not support the tokenizer.
+    Where normalization changed a text, `reference` is asked for its offsets. `about_to_load` is
+    called when the long part of loading begins, which runs outside Python. Raises ValueError where
+    fastokens does not support the tokenizer.
     """
 
     name = "fastokens"
 
-    def __init__(self, tokenizer: Tokenizer, reference: ReferenceEngine | None = None) -> None:
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        reference: ReferenceEngine | None = None,
+        about_to_load: Callable[[], object] = bool,
+    ) -> None:
         import fastokens
 
-        self._tokenizer = fastokens.Tokenizer.from_json_str(tokenizer.json.decode())
+        text = tokenizer.json.decode()
+        about_to_load()
+        self._tokenizer = fastokens.Tokenizer.from_json_str(text)
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._byte_lengths = tokenizer.byte_lengths

@@ -7,6 +7,7 @@ whatever its text says.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -29,39 +30,41 @@ _MAX_TEMPLATE_TEXTS = 4096
 class Runs:
     """A batch of R rows as segments: a segment is one known token, or what a piece gives to a run.
 
-    token: the segment's id, or TEXT. piece, trained: its piece's index in the row, and its mask.
-    size: its UTF-8 bytes, 0 for a token. row_ends: where each row ends in segments. texts, sizes,
-    leads: the runs, their UTF-8 bytes, and whether each stands at the very start of its row.
+    token: each segment's id, or TEXT. size: its UTF-8 bytes, 0 for a token. piece_segments: how many
+    segments each piece has; piece_trained: its mask. row_pieces: how many pieces each row has. texts,
+    sizes, leads: the runs, their UTF-8 bytes, and whether each stands at the very start of its row.
     lines: the input line of each row. control_text_rows: how many rows hold the text of a control
     token in their content.
     """
 
     lines: Sequence[int]
     token: list[int] = field(default_factory=list)
-    piece: list[int] = field(default_factory=list)
-    trained: list[bool] = field(default_factory=list)
     size: list[int] = field(default_factory=list)
-    row_ends: list[int] = field(default_factory=list)
+    piece_segments: list[int] = field(default_factory=list)
+    piece_trained: list[bool] = field(default_factory=list)
+    row_pieces: list[int] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     leads: list[bool] = field(default_factory=list)
     control_text_rows: int = 0
 
 
-class _Part(msgspec.Struct, frozen=True, gc=False):
-    """Template text that is in a run (`text`, of `size` bytes), or tokens that end one (`ids`).
+class _Constant(msgspec.Struct, frozen=True, gc=False):
+    """Template text: what it adds to the run before it, tokens, and what begins the run after it.
 
-    strips_before, strips_after: the white space beside it that belongs to the tokens.
+    Without tokens it is all `head`. token, size: its segments. strips_before, strips_after: the
+    white space beside the tokens belongs to them.
     """
 
-    text: str
-    size: int
-    ids: tuple[int, ...] = ()
-    strips_before: bool = False
-    strips_after: bool = False
-
-
-_CONTENT = (None,)  # in place of parts: content is one part, its own text
+    head: str
+    head_size: int
+    ids: tuple[int, ...]
+    tail: str
+    tail_size: int
+    strips_before: bool
+    strips_after: bool
+    token: tuple[int, ...]
+    size: tuple[int, ...]
 
 
 class RunBuilder:
@@ -74,7 +77,7 @@ class RunBuilder:
         self._pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
         # A look for the first characters is many times faster than the pattern alone.
         self._openings = tuple({text[:2] for text in self._control})
-        self._parts: dict[str, list[_Part]] = {}
+        self._constants: dict[str, _Constant] = {}
 
     def build(self, rows: Sequence[Rendered], lines: Sequence[int]) -> Runs:
         """The runs of R rows; `lines` are the R input lines they came from."""
@@ -85,87 +88,92 @@ class RunBuilder:
 
     def _lay_out(self, row: Rendered, out: Runs) -> None:
         """Append one row's segments and runs to `out`."""
-        add_token, add_piece = out.token.append, out.piece.append
-        add_trained, add_size = out.trained.append, out.size.append
         run: list[str] = []
         run_size = 0
         leads, strip, control_text = True, False, False
-        for index, piece in enumerate(row.pieces):
-            trained = piece.trained
-            for part in _CONTENT if piece.content else self._split(piece.text):
-                if part is None:
-                    text = piece.text
-                    size = len(text) if text.isascii() else len(text.encode())
-                    for opening in self._openings:
-                        if opening in text:
-                            control_text = control_text or self._pattern.search(text) is not None
-                elif part.ids:
-                    if part.strips_before:
-                        run_size -= _strip_end(run, out)
-                    if run:
-                        _close_run(run, run_size, leads, out)
-                        run, run_size = [], 0
-                    leads, strip = False, part.strips_after
-                    for token in part.ids:
-                        add_token(token)
-                        add_piece(index)
-                        add_trained(trained)
-                        add_size(0)
-                    continue
-                else:
-                    text, size = part.text, part.size
+        constants = self._constants
+        for piece in row.pieces:
+            text = piece.text
+            if piece.content:
+                for opening in self._openings:
+                    if opening in text:
+                        control_text = control_text or self._pattern.search(text) is not None
                 if strip:
                     text = text.lstrip(_WHITE)
-                    size = len(text.encode())
                     strip = not text
-                if text:
-                    run.append(text)
-                    run_size += size
-                    add_token(TEXT)
-                    add_piece(index)
-                    add_trained(trained)
-                    add_size(size)
-        if run:
+                size = len(text) if text.isascii() else len(text.encode())
+                run.append(text)
+                run_size += size
+                out.token.append(TEXT)
+                out.size.append(size)
+                out.piece_segments.append(1)
+                continue
+            constant = constants.get(text) or self._split(text)
+            if strip and constant.head:
+                constant = self._split(text.lstrip(_WHITE))
+                strip = not constant.head
+            if constant.head:
+                run.append(constant.head)
+                run_size += constant.head_size
+            elif constant.strips_before:
+                run_size -= _strip_end(run, out)
+            if constant.ids:
+                if run_size:
+                    _close_run(run, run_size, leads, out)
+                leads, strip = False, constant.strips_after and not constant.tail
+                run, run_size = [constant.tail] if constant.tail else [], constant.tail_size
+            out.token.extend(constant.token)
+            out.size.extend(constant.size)
+            out.piece_segments.append(len(constant.token))
+        if run_size:
             _close_run(run, run_size, leads, out)
-        out.row_ends.append(len(out.token))
+        out.piece_trained.extend([piece.trained for piece in row.pieces])
+        out.row_pieces.append(len(row.pieces))
         out.control_text_rows += control_text
 
-    def _split(self, text: str) -> list[_Part]:
-        """Template text as parts. Remembered: a template has few texts, which recur in every row."""
-        known = self._parts.get(text)
+    def _split(self, text: str) -> _Constant:
+        """Template text taken apart. Remembered: a template has few texts, which recur in every row."""
+        known = self._constants.get(text)
         if known is None:
-            if len(self._parts) >= _MAX_TEMPLATE_TEXTS:
-                self._parts.clear()  # a template that writes ever new text must not fill the memory
-            known = self._parts[text] = self._split_anew(text)
+            if len(self._constants) >= _MAX_TEMPLATE_TEXTS:
+                self._constants.clear()  # a template that writes ever new text must not fill the memory
+            known = self._constants[text] = self._split_anew(text)
         return known
 
-    def _split_anew(self, text: str) -> list[_Part]:
-        parts: list[_Part] = []
-        at = 0
-        for match in self._pattern.finditer(text):
-            token = self._control[match[0]]
+    def _split_anew(self, text: str) -> _Constant:
+        matches = list(self._pattern.finditer(text))
+        tokens = [self._control[match[0]] for match in matches]
+        for token in tokens:
             if token.single_word:
                 raise TokenizerError(
-                    f"control token {match[0]!r} has single_word set, which is not supported"
+                    f"control token {token.content!r} has single_word set, which is not supported"
                 )
-            between = text[at : match.start()]
-            at = match.end()
-            if not parts or not parts[-1].ids:
-                if between:
-                    parts.append(_Part(between, len(between.encode())))
-                parts.append(_Part("", 0, (token.id,), token.lstrip, token.rstrip))
-                continue
+        head, tail = (text[: matches[0].start()], text[matches[-1].end() :]) if matches else (text, "")
+        strips_before = bool(tokens) and tokens[0].lstrip
+        strips_after = bool(tokens) and tokens[-1].rstrip
+        head = head.rstrip(_WHITE) if strips_before else head
+        tail = tail.lstrip(_WHITE) if strips_after else tail
+        ids = [token.id for token in tokens[:1]]
+        for (left, right), (token, after) in zip(pairwise(matches), pairwise(tokens), strict=True):
             # Text between two control tokens is a run that no data can touch.
-            last = parts[-1]
-            between = between.lstrip(_WHITE) if last.strips_after else between
-            between = between.rstrip(_WHITE) if token.lstrip else between
-            ids = (*last.ids, *self._constant(between), token.id)
-            parts[-1] = msgspec.structs.replace(last, ids=ids, strips_after=token.rstrip)
-        if at < len(text):
-            parts.append(_Part(text[at:], len(text[at:].encode())))
-        return parts
+            between = text[left.end() : right.start()]
+            between = between.lstrip(_WHITE) if token.rstrip else between
+            between = between.rstrip(_WHITE) if after.lstrip else between
+            ids += [*self._tokenized(between), after.id]
+        sizes = (len(head.encode()), len(tail.encode()))
+        return _Constant(
+            head=head,
+            head_size=sizes[0],
+            ids=tuple(ids),
+            tail=tail,
+            tail_size=sizes[1],
+            strips_before=strips_before,
+            strips_after=strips_after,
+            token=(TEXT,) * bool(head) + tuple(ids) + (TEXT,) * bool(tail),
+            size=sizes[:1] * bool(head) + (0,) * len(ids) + sizes[1:] * bool(tail),
+        )
 
-    def _constant(self, text: str) -> list[int]:
+    def _tokenized(self, text: str) -> list[int]:
         if not text:
             return []
         size = np.array([len(text.encode())], np.int64)
@@ -182,20 +190,15 @@ def _close_run(run: list[str], size: int, leads: bool, out: Runs) -> None:
 def _strip_end(run: list[str], out: Runs) -> int:
     """Drop the white space at a run's end, which the control token after it takes in (lstrip).
 
-    Returns the bytes dropped.
+    Returns the bytes dropped. The run's parts are the last segments of `out`.
     """
     total = 0
-    while run:
-        kept = run[-1].rstrip(_WHITE)
-        dropped = len(run[-1].encode()) - len(kept.encode())
+    for place in range(1, len(run) + 1):
+        kept = run[-place].rstrip(_WHITE)
+        dropped = len(run[-place].encode()) - len(kept.encode())
+        run[-place] = kept
+        out.size[-place] -= dropped
         total += dropped
         if kept:
-            run[-1] = kept
-            out.size[-1] -= dropped
             break
-        run.pop()
-        out.token.pop()
-        out.piece.pop()
-        out.trained.pop()
-        out.size.pop()
     return total

@@ -17,14 +17,14 @@ from sftcli.render import Rendered
 from sftcli.report import SplitReport
 from sftcli.run import Run
 from sftcli.runs import Runs
-from sftcli.threads import InOrder, quiet_gc
+from sftcli.threads import InOrder, bulk_work
 from sftcli.write import Write, open_shard
 
 Progress = Callable[[int], None]  # told of the input bytes done since it was last told
 
 # Parsed and rendered before they can be encoded, as while the engine is loading; or encoded before
 # they can be written. Bounds the memory: a block of 1 MiB takes some 8 MB on its way.
-_BLOCKS_AHEAD = 16
+_BLOCKS_AHEAD = 48
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def process_split(
     report = SplitReport()
     config = run.job.config
     with (
-        quiet_gc() as collect,
+        bulk_work() as collect,
         open_shard(shard, config.format, config.codec) as write,
         InOrder(_BLOCKS_AHEAD) as writing,
         InOrder(_BLOCKS_AHEAD) as encoding,

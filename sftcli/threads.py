@@ -1,4 +1,4 @@
-"""Work side by side within one process: calls in order on another thread, and a quiet collector."""
+"""Work side by side within one process: calls in order on another thread, and garbage collection that keeps out of the way."""
 
 import gc
 from collections import deque
@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-_COLLECT_EVERY = 64  # blocks
+_COLLECT_EVERY = 256  # blocks
 
 
 class InOrder:
@@ -40,11 +40,11 @@ class InOrder:
 
 
 @contextmanager
-def quiet_gc() -> Iterator[Callable[[], None]]:
-    """No garbage collection but at the calls of what this yields, and there only now and then.
+def bulk_work() -> Iterator[Callable[[], None]]:
+    """Garbage is collected only where what this yields is called, and there only now and then.
 
-    A block makes a few hundred thousand objects and no cycles; looking through them again and
-    again took as long as all the rest of parsing and rendering.
+    To be called every block: a block makes a few hundred thousand objects and no cycles, and to look
+    through them again and again took as long as all the rest of parsing and rendering.
     """
     enabled = gc.isenabled()
     calls = 0
