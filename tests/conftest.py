@@ -14,7 +14,7 @@ import pytest
 import small_tokenizers
 
 import sftcli
-from sftcli.cli import main
+from sftcli.cli import _run
 from sftcli.config import load_config
 from sftcli.pipeline import prepare
 from sftcli.report import RunReport
@@ -116,10 +116,8 @@ def sftcli_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     def run(*args: str) -> Ended:
         monkeypatch.setattr(sys, "argv", ["sftcli", *args])
         capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert isinstance(ended.value.code, int)
-        return Ended(ended.value.code, *capsys.readouterr())
+        code = _run()  # main() would end this process too
+        return Ended(code, *capsys.readouterr())
 
     return run
 
