@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from importlib.metadata import version
 from threading import Event
 from typing import Literal
 
@@ -23,7 +22,7 @@ EngineName = Literal["auto", "fastokens", "tokenizers"]
 _WORTH_LOADING = 2_000_000
 _ONE_SHOT_ROWS = 48
 _SAMPLE_ROWS = 256
-_SAMPLE_CHARS = 256_000
+_SAMPLE_CHARS = 128_000
 
 
 class Engines:
@@ -62,6 +61,8 @@ class Engines:
     @property
     def name(self) -> str:
         """The chosen engine's name and its version."""
+        from importlib.metadata import version
+
         library = self._chosen.name if self._chosen else self._reference.name
         return f"{library} {version(library)}"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Union
 from sftcli.config import Config
 from sftcli.errors import ConfigError, RecordError, TemplateError
 from sftcli.parse import Parser, decode_line, detect_format, make_parser
-from sftcli.render import MaskPolicy, Renderer, render_chat, render_prompt, render_segments
+from sftcli.render import MaskPolicy, Renderer, RoleRenderer, render_prompt, render_segments
 from sftcli.templates import PromptTemplate, RoleTemplate, load_template
 from sftcli.tokenizer import Tokenizer, load_tokenizer, names_of
 
@@ -121,7 +121,7 @@ def _renderer(template: AnyTemplate | None, tokenizer: Tokenizer, config: Config
         if config.system is not None and "system" not in (*resolved.optional, *resolved.required):
             raise ConfigError(f"--system: template {resolved.name!r} has no place for a system text")
         return partial(render_prompt, template=resolved, policy=policy, system=config.system)
-    return partial(render_chat, template=resolved, policy=policy, system=config.system)
+    return RoleRenderer(resolved, policy, config.system)
 
 
 def _check_control_tokens(template: str, needed: Sequence[str], tokenizer: Tokenizer) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,8 @@ def make_manifest(
     `shards` are in the order of their names. `files` maps every file of the folder but the
     manifest itself to its bytes and sha256.
     """
+    from importlib.metadata import version
+
     tokenizer = job.tokenizer
     config: dict[str, Any] = msgspec.to_builtins(job.config)
     return {

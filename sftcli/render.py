@@ -11,7 +11,7 @@ import msgspec
 
 from sftcli.conversation import Conversation, Message
 from sftcli.errors import RecordError
-from sftcli.templates import PromptTemplate, RoleTemplate
+from sftcli.templates import PromptTemplate, RoleTemplate, TurnLayout
 
 TrainOn = Literal["assistant", "last", "all"]
 TrainOnEos = Literal["turn", "last", "none", "all"]
@@ -59,55 +59,83 @@ class MaskPolicy:
     train_on_eos: TrainOnEos = "turn"
 
 
-def render_chat(
-    conversation: Conversation, template: RoleTemplate, policy: MaskPolicy, system: str | None
-) -> Rendered:
-    """Lay a conversation out with a role template.
+_Around = tuple[tuple[Piece, ...], tuple[Piece, ...]]
+_MAX_AROUND = 4096
+
+
+class RoleRenderer:
+    """Lays conversations out with a role template.
 
     `system` stands in where the record has no system message of its own.
     """
-    messages = with_system(conversation.messages, template.default_system if system is None else system)
-    trained = trained_turns(messages, policy)
-    # Turns are counted as in the record: a system message that was put before it is turn -1.
-    first = len(conversation.messages) - len(messages)
-    merged: list[Piece] = []
-    if messages[0].role == "system" and template.system_in_user is not None:
-        merged = _merged_system(messages, template, trained[0], first)
-        messages, trained, first = messages[1:], trained[1:], first + 1
-    last_trained = _last(trained) if policy.train_on_eos == "last" else -1
-    everything = policy.train_on == "all"
 
-    pieces = [Piece(template.begin, False, everything)] if template.begin else []
-    add = pieces.append
-    notes: tuple[str, ...] = ()
-    for index, (message, train) in enumerate(zip(messages, trained, strict=True)):
-        turn, role = first + index, message.role
-        layout = template.layout(message, turn)
-        text = message.content.strip() if template.trim else message.content
-        if role == "assistant" and text.endswith(layout.end):
-            # An answer that already ends in the terminator's text does not get a second one.
-            text = text.removesuffix(layout.end)
-            text = text.strip() if template.trim else text
-            notes = ("terminator_in_content",)
-        if layout.before:
-            add(Piece(layout.before, False, everything, turn, role))
-        if layout.lead:
-            add(Piece(layout.lead, False, train, turn, role))
-        if index == 0 and merged:
-            pieces.extend(merged)
-        if text:
-            add(Piece(text, True, train, turn, role))
-        if layout.end:
-            end = (
-                train if policy.train_on_eos == "turn" else _end_trained(policy, train, index == last_trained)
-            )
-            add(Piece(layout.end, False, end, turn, role))
-        if layout.after:
-            add(Piece(layout.after, False, everything, turn, role))
-    if template.close:
-        close = policy.train_on_eos == "all" or (everything and policy.train_on_eos != "none")
-        add(Piece(template.close, False, close))
-    return Rendered(pieces, notes)
+    def __init__(self, template: RoleTemplate, policy: MaskPolicy, system: str | None) -> None:
+        self._template = template
+        self._policy = policy
+        self._system = template.default_system if system is None else system
+        self._everything = policy.train_on == "all"
+        self._begin = [Piece(template.begin, False, self._everything)] if template.begin else []
+        close = policy.train_on_eos == "all" or (self._everything and policy.train_on_eos != "none")
+        self._close = [Piece(template.close, False, close)] if template.close else []
+        self._known: dict[tuple[int, str, bool, bool], _Around] = {}
+
+    def __call__(self, conversation: Conversation) -> Rendered:
+        """The row's pieces. Raises RecordError where the template has no layout for a message."""
+        template, eos = self._template, self._policy.train_on_eos
+        messages = with_system(conversation.messages, self._system)
+        trained = trained_turns(messages, self._policy)
+        # Turns are counted as in the record: a system message that was put before it is turn -1.
+        turn = len(conversation.messages) - len(messages)
+        merged: list[Piece] = []
+        if template.system_in_user is not None and messages[0].role == "system":
+            merged = _merged_system(messages, template, trained[0], turn)
+            messages, trained, turn = messages[1:], trained[1:], turn + 1
+        last_trained = turn + _last(trained) if eos == "last" else -2
+
+        pieces = self._begin.copy()
+        notes: tuple[str, ...] = ()
+        for message, train in zip(messages, trained, strict=True):
+            layout = template.layout(message, turn)
+            role = message.role
+            text = message.content.strip() if template.trim else message.content
+            if role == "assistant" and text.endswith(layout.end):
+                # An answer that already ends in the terminator's text does not get a second one.
+                text = text.removesuffix(layout.end)
+                text = text.strip() if template.trim else text
+                notes = ("terminator_in_content",)
+            end = train if eos == "turn" else _end_trained(self._policy, train, turn == last_trained)
+            key = (turn, role, train, end)
+            before, after = self._known.get(key) or self._around(key, layout)
+            pieces += before
+            if merged:
+                pieces += merged
+                merged = []
+            if text:
+                pieces.append(Piece(text, True, train, turn, role))
+            pieces += after
+            turn += 1
+        return Rendered(pieces + self._close, notes)
+
+    def _around(self, key: tuple[int, str, bool, bool], layout: TurnLayout) -> _Around:
+        """The template's pieces before and after a message, remembered: rows share them."""
+        turn, role, train, end = key
+        before = ((layout.before, self._everything), (layout.lead, train))
+        after = ((layout.end, end), (layout.after, self._everything))
+        around = (
+            tuple(Piece(text, False, trained, turn, role) for text, trained in before if text),
+            tuple(Piece(text, False, trained, turn, role) for text, trained in after if text),
+        )
+        if len(self._known) >= _MAX_AROUND:
+            self._known.clear()  # a conversation of a million turns must not fill the memory
+        self._known[key] = around
+        return around
+
+
+def render_chat(
+    conversation: Conversation, template: RoleTemplate, policy: MaskPolicy, system: str | None
+) -> Rendered:
+    """One conversation laid out with a role template; see RoleRenderer, which serves many."""
+    return RoleRenderer(template, policy, system)(conversation)
 
 
 def render_prompt(

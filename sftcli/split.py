@@ -65,7 +65,8 @@ def process_split(
             if rows and not (report.rejected and budget.fatal is not None):
                 run.engines.offer(rows)
                 runs = run.engines.builder.build(rows, lines)
-                encoding.put(_encode_block, runs, block, run, report, partial(writing.put, write))
+                # Only the block's place goes along: its lines are done with.
+                encoding.put(_encode_block, runs, block.head(0), run, report, partial(writing.put, write))
             if progress is not None:
                 progress(block.width)
             if budget.is_spent(report):

@@ -1,4 +1,4 @@
-"""Work side by side within one process: calls in order on another thread, and garbage collection that keeps out of the way."""
+"""Side by side in one process: calls in order on another thread, and a collector out of the way."""
 
 import gc
 from collections import deque

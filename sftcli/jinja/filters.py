@@ -10,8 +10,9 @@ from typing import Any
 
 from jinja2 import pass_environment
 from jinja2.exceptions import TemplateRuntimeError
-from jinja2.filters import make_attrgetter
+from jinja2.filters import do_format, make_attrgetter
 
+from sftcli.jinja.budget import check_format
 from sftcli.jinja.formatting import dumps, percent, to_text
 from sftcli.jinja.tracked import as_tracked, concat
 
@@ -68,7 +69,14 @@ def _indent(value: Any, width: int | str = 4, first: bool = False, blank: bool =
 def _format(value: Any, *values: Any, **named: Any) -> str:
     if values and named:
         raise TemplateRuntimeError("can't handle positional and keyword arguments at the same time")
+    check_format(to_text(value), (*values, *named.values()))
     return percent(to_text(value), named or values)
+
+
+def plain_format(value: Any, *values: Any, **named: Any) -> str:
+    """Jinja's own, with its widths bounded."""
+    check_format(str(value), (*values, *named.values()))
+    return do_format(value, *values, **named)
 
 
 def _refused(name: str) -> Filter:

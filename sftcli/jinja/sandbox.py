@@ -18,7 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedFormatter
 from jinja2.utils import Namespace
 
 from sftcli.jinja.budget import Budget, check_format, check_numbers, check_operator
-from sftcli.jinja.filters import OWN, plain_tojson
+from sftcli.jinja.filters import OWN, plain_format, plain_tojson
 from sftcli.jinja.formatting import brace_format, coarse, to_text
 from sftcli.jinja.tracked import NOBODY, Origin, Tracked, as_tracked, concat, made, merged, runs_of
 
@@ -107,6 +107,7 @@ class PlainEnvironment(ImmutableSandboxedEnvironment):
         super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, LoopControlExtension])
         self.budget = Budget()
         self.filters["tojson"] = plain_tojson
+        self.filters["format"] = plain_format
         self.filters["random"] = OWN["random"]
         self.filters = {name: self.budget.filter(function) for name, function in self.filters.items()}
         self.filters[_LOOP] = self.budget.loop
@@ -129,10 +130,13 @@ class PlainEnvironment(ImmutableSandboxedEnvironment):
             self.budget.lay_down(len(left) + len(right))
             return left + right
         check_operator(operator, left, right)
-        return self.binop_table[operator](left, right)
+        result = self.binop_table[operator](left, right)
+        if isinstance(result, str):
+            self.budget.lay_down(len(result))
+        return result
 
     def call(self, context: Any, function: Any, /, *values: Any, **named: Any) -> Any:
-        self.budget.step()
+        self.budget.step(4)  # a macro's call costs some twenty times a loop's turn
         if isinstance(getattr(function, "__self__", None), str):
             check_numbers((*values, *named.values()))
             self.budget.step(len(function.__self__) >> 6)

@@ -191,16 +191,16 @@ class Prover:
         shared = markers.common([tail, *others]) if others else ""
         found = markers.last_control(shared)
         if found is None:
-            found = self._by_place(tail, others) or self._plain(shared, [tail, *others])
+            found = self._plain(shared, others) if shared.strip() else self._by_place(tail, others)
         if found is None:
             raise UnprovenError(f"nothing ends it: after its text stands {tail[:60]!r}")
         opener = markers.first_control(self.usual_prompt)
         if opener and self.usual_prompt[slice(*opener)] in markers.cut(tail[: found[1]]):
             raise UnprovenError(f"it runs into the next turn: after its text stands {tail[:60]!r}")
         ended = tail[: found[1]]
-        if self.usual_end and tail[slice(*found)] != self.usual_end:
-            if any(other.startswith(ended) and other[len(ended) :].strip() for other in others[:1]):
-                raise UnprovenError(f"more follows what seems to end it: {tail[:60]!r}")
+        usual = not self.usual_end or tail[slice(*found)] == self.usual_end
+        if not usual and any(other.startswith(ended) and other[len(ended) :].strip() for other in others[:1]):
+            raise UnprovenError(f"more follows what seems to end it: {tail[:60]!r}")
         return last + found[0], last + found[1]
 
     def _endings(self, index: int) -> list[Layout]:
@@ -220,10 +220,10 @@ class Prover:
         firsts = [other[slice(*place)] for other in others if (place := self.markers.first_control(other))]
         return found if found and tail[slice(*found)] in firsts else None
 
-    def _plain(self, shared: str, tails: Sequence[str]) -> tuple[int, int] | None:
-        """A terminator that is no control token: the same plain text whatever follows."""
+    def _plain(self, shared: str, others: Sequence[str]) -> tuple[int, int] | None:
+        """A terminator that is no control token: plain text that ends the conversation too."""
         kept = shared.rstrip()
-        if not kept or any(self.markers.first_control(tail) for tail in tails):
+        if others[0][len(kept) :].strip():
             return None
         return len(kept) - len(kept.lstrip()), len(kept)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, NoReturn, SupportsIndex, TypeAlias
 
 NOBODY = -2
+_MAX_CUTS = 5_000_000
 
 
 class Origin(NamedTuple):
@@ -78,8 +79,8 @@ class Tracked(str):
             return made(
                 str.__getitem__(self, key), merged((1, origin) for origin in origins) or self._place(start)
             )
+        str.__getitem__(self, key)  # what is no index, or out of range, is str's own error
         index = key.__index__()
-        str.__getitem__(self, index)  # an index out of range is str's own error
         index += len(self) if index < 0 else 0
         return self._cut(index, index + 1)
 
@@ -118,6 +119,11 @@ class Tracked(str):
             if at > stop:
                 break
         return made(text, tuple(kept))
+
+    def _check_cuts(self, count: int) -> None:
+        """Each cut looks through the runs, so a template that makes both many is stopped."""
+        if count * len(self._runs) > _MAX_CUTS:
+            raise UntrackableError("the template cuts a text into more pieces than can be followed")
 
     def _mapped(self, change: Callable[[str], str]) -> str:
         """Apply a change that works from left to right, so that a prefix's result is a prefix's length."""
@@ -195,6 +201,10 @@ class Tracked(str):
         return concat((self._cut(0, sign), zeros, self._cut(sign, len(self)))) if zeros else self
 
     def replace(self, old: str, new: str, count: SupportsIndex = -1) -> str:
+        if len(self._runs) == 1 and merged(runs_of(new)) in ((), ((len(new), self._runs[0][1]),)):
+            text = str.replace(self, old, new, count)
+            return made(text, ((len(text), self._runs[0][1]),))
+        self._check_cuts(str.count(self, old))
         left = len(self) + 1 if int(count) < 0 else int(count)
         parts: list[str] = []
         at = copied = 0
@@ -222,6 +232,7 @@ class Tracked(str):
 
     def _located(self, parts: list[str], sep: str | None) -> list[str]:
         """The parts of a split as slices. Between two words of a split at white space is only that."""
+        self._check_cuts(len(parts))
         out: list[str] = []
         at = 0
         for part in parts:
@@ -233,6 +244,7 @@ class Tracked(str):
     def splitlines(self, keepends: bool = False) -> list[str]:
         out: list[str] = []
         at = 0
+        self._check_cuts(str.count(self, "\n"))
         for whole, part in zip(str.splitlines(self, True), str.splitlines(self, keepends), strict=True):
             out.append(self._cut(at, at + len(part)))
             at += len(whole)
