@@ -1,0 +1,238 @@
+"""The config: what stands in YAML and in flags, which of them wins, and how mistakes are told."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from conftest import CONFIGS, Ended, make
+
+from sftcli.config import COMPRESSIONS, Config, load_config
+from sftcli.errors import ConfigError
+
+Here = Callable[..., Ended]
+
+# Each field as it stands in YAML, and another value as it is given by flags.
+FIELDS: dict[str, tuple[str, Any, tuple[str, ...], Any]] = {
+    "inputs": ("[a.jsonl]", ["a.jsonl"], ("in.jsonl",), ["in.jsonl"]),
+    "output": ("elsewhere", "elsewhere", ("-o", "out"), "out"),
+    "tokenizer": ("nowhere", "nowhere", ("-t", "demo"), "demo"),
+    "template": ("alpaca", "alpaca", ("--template", "chatml"), "chatml"),
+    "template_args": ("{thinking: true}", {"thinking": True}, ("--template-arg", "day=1"), {"day": 1}),
+    "spans": ("marks", "marks", ("--spans", "derived"), "derived"),
+    "injected": ("train", "train", ("--injected", "mask"), "mask"),
+    "record_format": ("alpaca", "alpaca", ("--record-format", "messages"), "messages"),
+    "field": ("{output: answer}", {"output": "answer"}, ("--field", "messages=talk"), {"messages": "talk"}),
+    "system": ('"no"', "no", ("--system", "Be brief."), "Be brief."),
+    "train_on": ("all", "all", ("--train-on", "last"), "last"),
+    "train_on_eos": ("none", "none", ("--train-on-eos", "last"), "last"),
+    "max_length": ("7", 7, ("--max-length", "100"), 100),
+    "truncation": ("drop", "drop", ("--truncation", "drop"), "drop"),
+    "limit": ("5", 5, ("--limit", "1"), 1),
+    "on_error": ("quarantine", "quarantine", ("--on-error", "skip"), "skip"),
+    "format": ("arrow", "arrow", ("--format", "parquet"), "parquet"),
+    "compression": ("lz4", "lz4", ("--compression", "snappy"), "snappy"),
+    "add_special_tokens": (
+        *('["<x>"]', ["<x>"]),
+        *(("--add-special-token", "<y>", "--add-special-token", "<z>"), ["<y>", "<z>"]),
+    ),
+    "bos_token": ("<a>", "<a>", ("--bos-token", "<b>"), "<b>"),
+    "eos_token": ("<c>", "<c>", ("--eos-token", "<|im_end|>"), "<|im_end|>"),
+    "pad_token": ("<d>", "<d>", ("--pad-token", "<e>"), "<e>"),
+    "sep_token": ("<f>", "<f>", ("--sep-token", "<g>"), "<g>"),
+    "encoder": ("fastokens", "fastokens", ("--encoder", "tokenizers"), "tokenizers"),
+}
+JINJA_ONLY = {"template_args", "spans", "injected"}  # not for the role template of the run below
+
+
+def test_every_field_is_in_the_table() -> None:
+    assert tuple(FIELDS) == Config.__struct_fields__
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_field_can_stand_in_yaml(tmp_path: Path, name: str) -> None:
+    written, value, _, _ = FIELDS[name]
+    path = tmp_path / "own.yaml"
+    path.write_text(f"{name}: {written}\n")
+    assert load_config(str(path), {}) == Config(**{name: value})
+
+
+def test_flags_win_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sftcli_here: Here) -> None:
+    """Every field in the file, and every one of them given otherwise by a flag."""
+    monkeypatch.chdir(tmp_path)
+    names = [name for name in FIELDS if name not in JINJA_ONLY]
+    Path("own.yaml").write_text("".join(f"{name}: {FIELDS[name][0]}\n" for name in names))
+    talk = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    Path("in.jsonl").write_text(json.dumps({"talk": talk}))
+    flags = [flag for name in names for flag in FIELDS[name][2]]
+    assert sftcli_here("prepare", "--config", "own.yaml", *flags, "--quiet") == Ended(0, "", "")
+    found = json.loads(Path("out/manifest.json").read_bytes())["config"]
+    recorded = [name for name in names if name != "output"]  # a folder may be moved
+    assert {name: found[name] for name in recorded} == {name: FIELDS[name][3] for name in recorded}
+
+
+def test_jinja_flags_win_over_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sftcli_here: Here
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = sorted(JINJA_ONLY)
+    Path("own.yaml").write_text("".join(f"{name}: {FIELDS[name][0]}\n" for name in names))
+    talk = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    Path("in.jsonl").write_text(json.dumps({"messages": talk}))
+    flags = ["in.jsonl", "-t", "demo", "-o", "out", *(flag for name in names for flag in FIELDS[name][2])]
+    assert sftcli_here("prepare", "--config", "own.yaml", *flags, "--quiet") == Ended(0, "", "")
+    found = json.loads(Path("out/manifest.json").read_bytes())["config"]
+    assert {name: found[name] for name in names} == {name: FIELDS[name][3] for name in names}
+
+
+def test_what_is_not_given_stays_as_the_file_has_it(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text("inputs: [a.jsonl]\nmax_length: 7\nfield: {output: answer}\nsystem: Be brief.\n")
+    flags = {"inputs": [], "max_length": None, "field": {}, "system": "", "add_special_tokens": ()}
+    assert load_config(str(path), flags) == Config(
+        inputs=["a.jsonl"], max_length=7, field={"output": "answer"}, system=""
+    )
+
+
+def test_a_run_by_config_writes_the_bytes_of_a_run_by_flags(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("in.jsonl").write_text('{"prompt": "2+2=", "completion": "4"}\n')
+    make("out", "in.jsonl", template="plain", compression="snappy", eos_token=None)
+    by_flags = {path.name: path.read_bytes() for path in Path("out").iterdir() if path.is_file()}
+    Path("own.yaml").write_text("template: plain\ncompression: snappy\ntokenizer: demo\noutput: out\n")
+    from_file = load_config("own.yaml", {"inputs": ["in.jsonl"]})
+    make("out", overwrite=True, **msgspec.structs.asdict(from_file))
+    assert by_flags == {path.name: path.read_bytes() for path in Path("out").iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_ready_configs_load(path: Path) -> None:
+    assert load_config(str(path), {}) != Config()
+
+
+MISTAKES = {
+    "unknown key": ("max_lenght: 7", "unknown key 'max_lenght'; did you mean 'max_length'?"),
+    "flag as key": ("max-length: 7", "unknown key 'max-length'; did you mean 'max_length'?"),
+    "another program's key": (
+        "sequence_len: 7",
+        f"unknown key 'sequence_len'; known: {', '.join(sorted(FIELDS))}",
+    ),
+    "text for a number": ("max_length: x", "Expected `int | null`, got `str` - at `max_length`"),
+    "fraction": ("max_length: 1.5", "Expected `int | null`, got `float` - at `max_length`"),
+    "not a number": ("max_length: .nan", "Expected `int | null`, got `float` - at `max_length`"),
+    "true for a number": ("max_length: true", "Expected `int | null`, got `bool` - at `max_length`"),
+    "no is text": ("max_length: no", "Expected `int | null`, got `str` - at `max_length`"),
+    "number for text": ("output: 7", "Expected `str | null`, got `int` - at `output`"),
+    "text for a list": ("inputs: a.jsonl", "Expected `array`, got `str` - at `inputs`"),
+    "number in a list": ("inputs: [a.jsonl, 7]", "Expected `str`, got `int` - at `inputs[1]`"),
+    "list for text": ("template: [alpaca]", "Expected `str | null`, got `array` - at `template`"),
+    "number in a map": ("field: {output: 3}", "Expected `str`, got `int` - at `field[...]`"),
+    "null for a map": ("field:", "Expected `object`, got `null` - at `field`"),
+    "unknown choice": ("train_on: assistent", "Invalid enum value 'assistent' - at `train_on`"),
+    "list": ("- a", "expected `key: value` lines, found list"),
+    "text": ("template", "expected `key: value` lines, found str"),
+    "empty": ("# nothing", "expected `key: value` lines, found NoneType"),
+    "too large": ("#" * (1 << 20) + "\n", "1048578 bytes; a config or template of over 1 MiB is not read"),
+}
+PLACED = {
+    "key twice": ("limit: 1\nlimit: 2", "2:1", "key 'limit' is there twice"),
+    "key twice inside": ("field: {a: b, a: c}", "1:15", "key 'a' is there twice"),
+    "number as key": ("1: 2", "1:1", "key 1 is not text; put it in quotes"),
+    "alias": ("output: &a out\nsystem: *a", "2:9", "aliases (*name) are not read here; write the value out"),
+    "alias bomb": (
+        "field: {a: &a [x, x], b: &b [*a, *a]}",
+        "1:30",
+        "aliases (*name) are not read here; write the value out",
+    ),
+    "open list": ("inputs: [a\nlimit: 1", "2:6", "expected ',' or ']', but got ':'"),
+    "tab": ("a:\tb: c", "1:3", "found character '\\t' that cannot start any token"),
+    "code": (
+        "system: !!python/object/apply:os.getcwd []",
+        "1:9",
+        "could not determine a constructor for the tag 'tag:yaml.org,2002:python/object/apply:os.getcwd'",
+    ),
+    "two documents": ("limit: 1\n---\nlimit: 2", "2:1", "but found another document"),
+}
+
+
+def mistake(path: Path, text: str | bytes) -> str:
+    path.write_bytes(text if isinstance(text, bytes) else text.encode() + b"\n")
+    with pytest.raises(ConfigError) as refused:
+        load_config(str(path), {})
+    return str(refused.value).replace(str(path), "own.yaml")
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_mistake_in_the_file_names_the_file_and_the_key(tmp_path: Path, case: str) -> None:
+    text, message = MISTAKES[case]
+    assert mistake(tmp_path / "own.yaml", text) == f"own.yaml: {message}"
+
+
+@pytest.mark.parametrize("case", PLACED)
+def test_malformed_yaml_is_told_with_its_place(tmp_path: Path, case: str) -> None:
+    text, place, message = PLACED[case]
+    assert mistake(tmp_path / "own.yaml", text) == f"own.yaml:{place}: {message}"
+
+
+def test_files_that_are_no_text(tmp_path: Path) -> None:
+    assert mistake(tmp_path / "own.yaml", b"system: \xff\n") == "own.yaml: not UTF-8 at byte 8"
+    with pytest.raises(ConfigError) as refused:
+        load_config(str(tmp_path), {})
+    assert str(refused.value) == f"{tmp_path}: cannot be read: Is a directory"
+
+
+@pytest.mark.parametrize(
+    ("text", "system"),
+    [
+        *(("no", "no"), ("yes", "yes"), ("on", "on"), ("2024-01-01", "2024-01-01")),
+        *(('"7"', "7"), ("null", None), ("|\n  two\n  lines", "two\nlines\n")),
+    ],
+)
+def test_plain_text_in_yaml_is_text(tmp_path: Path, text: str, system: str | None) -> None:
+    (tmp_path / "own.yaml").write_text(f"system: {text}\n")
+    assert load_config(str(tmp_path / "own.yaml"), {}).system == system
+
+
+@pytest.mark.parametrize("name", ["max_length", "limit"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_counts_below_one_are_refused(name: str, value: int) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_config(None, {name: value})
+    assert str(refused.value) == f"--{name.replace('_', '-')} {value}: must be 1 or more"
+
+
+@pytest.mark.parametrize("compression", ["zstd", "snappy", "lz4", "gzip", "none"])
+@pytest.mark.parametrize("format_", COMPRESSIONS)
+def test_compression_goes_with_the_format_or_is_refused(format_: str, compression: str) -> None:
+    flags = {"format": format_, "compression": compression}
+    if compression in COMPRESSIONS[format_]:
+        assert load_config(None, flags).codec == compression
+        return
+    with pytest.raises(ConfigError) as refused:
+        load_config(None, flags)
+    assert str(refused.value) == (
+        f"--compression {compression} does not go with --format {format_}, which takes none, lz4, zstd"
+    )
+
+
+def test_the_default_compression_is_the_formats() -> None:
+    assert [load_config(None, {"format": name}).codec for name in COMPRESSIONS] == ["zstd", "none"]
+
+
+@pytest.mark.parametrize("pair", ["output", "output=", "=answer", ""])
+def test_a_field_without_both_names_is_refused(sftcli_here: Here, pair: str) -> None:
+    ended = sftcli_here("prepare", "in.jsonl", "-t", "demo", "-o", "out", "--field", pair)
+    assert ended == Ended(
+        2, "", f"error: --field {pair!r}: expected two parts, such as --field output=answer\n"
+    )
+
+
+def test_a_field_that_is_named_twice_is_refused(sftcli_here: Here) -> None:
+    ended = sftcli_here(
+        "prepare", "x", "-t", "demo", "-o", "out", "--field", "output=a", "--field", "output=b"
+    )
+    assert ended == Ended(2, "", "error: --field output: given twice\n")
