@@ -1,9 +1,8 @@
 """Which engine a run uses, and the check of it on the run's own first rows."""
 
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Event
-from typing import Literal
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -11,15 +10,16 @@ from sftcli.batch import TokenBatch
 from sftcli.encode import encode_runs
 from sftcli.engine import Engine, FastEngine, ReferenceEngine, fast_engine_refusal
 from sftcli.errors import TokenizerError
+from sftcli.fastload import WORTH_LOADING, begin_loading
 from sftcli.render import Rendered
 from sftcli.runs import RunBuilder
 from sftcli.tokenizer import Tokenizer
 
+if TYPE_CHECKING:
+    import fastokens
+
 EngineName = Literal["auto", "fastokens", "tokenizers"]
 
-# fastokens takes most of a second to load a vocabulary of 128,000, in which the reference encodes
-# about this much.
-_WORTH_LOADING = 2_000_000
 _ONE_SHOT_ROWS = 48
 _SAMPLE_ROWS = 256
 _SAMPLE_CHARS = 128_000
@@ -41,22 +41,15 @@ class Engines:
         self._sample: list[Rendered] = []
         self.builder = RunBuilder(tokenizer, self._reference)
 
-    def _load_fast(self, wanted: EngineName, input_bytes: int) -> "Future[FastEngine] | None":
-        if wanted == "tokenizers" or (wanted == "auto" and input_bytes < _WORTH_LOADING):
+    def _load_fast(self, wanted: EngineName, input_bytes: int) -> "Future[fastokens.Tokenizer] | None":
+        if wanted == "tokenizers" or (wanted == "auto" and input_bytes < WORTH_LOADING):
             return None
         refusal = fast_engine_refusal(self._tokenizer)
-        if refusal is not None:
-            if wanted == "fastokens":
-                raise TokenizerError(f"--encoder fastokens: {refusal}; use --encoder auto")
-            return None
-        pool = ThreadPoolExecutor(1)
-        loading = Event()
-        future = pool.submit(FastEngine, self._tokenizer, about_to_load=loading.set)
-        pool.shutdown(wait=False)
-        # The reference, which comes next, loads without letting other Python code run: let the fast
-        # one get to the part that needs none.
-        loading.wait(1)
-        return future
+        if refusal is None:
+            return begin_loading(self._tokenizer.json)
+        if wanted == "fastokens":
+            raise TokenizerError(f"--encoder fastokens: {refusal}; use --encoder auto")
+        return None
 
     @property
     def name(self) -> str:
@@ -88,11 +81,10 @@ class Engines:
             return self._reference
         expected = self._encode(rows, self._reference)  # while the fast engine loads
         try:
-            fast = self._fast.result()
+            fast = FastEngine(self._tokenizer, self._reference, self._fast.result())
         except ValueError as problem:  # fastokens refuses what it does not support
             self.warning = f"fastokens does not read this tokenizer ({problem}); using tokenizers"
             return self._reference
-        fast.reference = self._reference
         if _same(self._encode(rows, fast), expected):
             return fast
         text = self._first_different_row(fast, rows).text[:120]

@@ -2,15 +2,19 @@
 
 import json
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from sftcli.errors import InternalError, TokenizerError
+from sftcli.fastload import begin_loading
 from sftcli.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    import fastokens
 
 Ints = npt.NDArray[np.int64]
 
@@ -151,9 +155,8 @@ def _with_control_renamed(tokenizer: Tokenizer) -> str:
 class FastEngine:
     """fastokens: the same ids many times faster; offsets follow from the byte length of each token.
 
-    Where normalization changed a text, `reference` is asked for its offsets. `about_to_load` is
-    called when the long part of loading begins, which runs outside Python. Raises ValueError where
-    fastokens does not support the tokenizer.
+    Where normalization changed a text, `reference` is asked for its offsets. `loaded` is the
+    tokenizer as fastokens has it. Raises ValueError where fastokens does not support it.
     """
 
     name = "fastokens"
@@ -162,15 +165,9 @@ class FastEngine:
         self,
         tokenizer: Tokenizer,
         reference: ReferenceEngine | None = None,
-        about_to_load: Callable[[], object] = bool,
+        loaded: "fastokens.Tokenizer | None" = None,
     ) -> None:
-        import fastokens
-
-        text = tokenizer.json.decode()
-        about_to_load()
-        self._tokenizer = fastokens.Tokenizer.from_json_str(text)
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
+        self._tokenizer = loaded if loaded is not None else begin_loading(tokenizer.json).result()
         self._byte_lengths = tokenizer.byte_lengths
         self._nfc = tokenizer.normalizes_nfc
         self.reference = reference

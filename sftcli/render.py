@@ -187,16 +187,13 @@ def render_segments(conversation: Conversation, begin: str, end: str, policy: Ma
 
 def trained_turns(messages: list[Message], policy: MaskPolicy) -> list[bool]:
     """Which messages are trained: the record's own flag where it has one, else the policy."""
-    if policy.train_on == "all":
-        chosen = [True] * len(messages)
-    else:
-        chosen = [message.role == "assistant" for message in messages]
-        if policy.train_on == "last":
-            last = _last(chosen)
-            chosen = [index == last for index in range(len(messages))]
+    if policy.train_on == "assistant":
+        return [m.role == "assistant" if m.trained is None else m.trained for m in messages]
+    everything = policy.train_on == "all"
+    last = _last([message.role == "assistant" for message in messages])
     return [
-        by_policy if message.trained is None else message.trained
-        for message, by_policy in zip(messages, chosen, strict=True)
+        (everything or index == last) if message.trained is None else message.trained
+        for index, message in enumerate(messages)
     ]
 
 

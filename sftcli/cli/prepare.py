@@ -46,12 +46,16 @@ def prepare(
     sftcli prepare train.jsonl -t ./llama3 --template llama3 -o out
     sftcli prepare 'data/*.jsonl.gz' --config configs/alpaca.yaml -o out
     """
-    from sftcli import pipeline
-    from sftcli.cli import show
     from sftcli.config import load_config
     from sftcli.errors import BadRecordsError
+    from sftcli.fastload import warm_up
 
     loaded = load_config(config, {"inputs": list(inputs), **config_flags(flags)})
+    if loaded.encoder != "tokenizers":
+        warm_up(loaded.tokenizer, loaded.inputs)  # beside the imports that follow
+    from sftcli import pipeline
+    from sftcli.cli import show
+
     bar = show.Bar(progress if progress is not None else not quiet and sys.stderr.isatty())
     try:
         with bar:
