@@ -1,5 +1,6 @@
 """What tests share: tokenizers (small ones trained here, real ones where the shared folder is), and runs."""
 
+import json
 import os
 import subprocess
 import sys
@@ -133,6 +134,29 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
     }
+
+
+def manifest(out: Path) -> dict[str, Any]:
+    return json.loads((out / "manifest.json").read_bytes())
+
+
+def chat(*turns: str) -> dict[str, Any]:
+    """A conversation: user, assistant, user, ..."""
+    roles = ("user", "assistant") * len(turns)
+    return {"messages": [{"role": role, "content": text} for role, text in zip(roles, turns, strict=False)]}
+
+
+def jsonl(*records: object) -> bytes:
+    return b"".join(json.dumps(record, ensure_ascii=False).encode() + b"\n" for record in records)
+
+
+def write(path: Path, *records: object) -> Path:
+    path.write_bytes(jsonl(*records))
+    return path
+
+
+TALKS = [chat("Hi", "Hello"), chat("Été?", "日本語 😀", "And?", "Rome"), chat("2+2=", "4")]
+BAD = [TALKS[0], {"messages": []}, {"messages": [{"role": "boss", "content": "Hi"}]}, TALKS[1]]
 
 
 def spans(tokenizer: Tokenizer, ids: Iterable[int], labels: Iterable[int]) -> list[str]:
