@@ -69,11 +69,13 @@ def usual_turn(program: Program) -> tuple[str, str]:
         row = lay_out(
             program, Conversation(messages=[Message("user", "Hi"), Message("assistant", "Yes")]), None
         )
-        plain = prover(program, row, "", "")
-        prompt = plain.prompt(1)
-        span = prover(program, row, prompt, "").span(1)
-    except (RecordError, UnprovenError):
+    except RecordError:
         return "", ""
+    prompt = prover(program, row, "", "").prompt(1)
+    try:
+        span = prover(program, row, prompt, "").span(1)
+    except UnprovenError:
+        return prompt, ""
     return prompt, row.layout.text[slice(*span.end)]
 
 

@@ -178,7 +178,7 @@ CONVERSATIONS: dict[str, list[Message]] = {
 }
 
 # These bring tools along; `tools` of the others is absent.
-WITH_TOOLS = tuple(name for name in CONVERSATIONS if "tool" in name) + ("system", "two turns")
+WITH_TOOLS = (*(name for name in CONVERSATIONS if "tool" in name), "system", "two turns")
 
 
 def conversations() -> dict[str, Conversation]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import reference
 from conversations import conversations
@@ -65,16 +65,15 @@ def _one(
     encoder: Encoder,
 ) -> None:
     expected = reference.render(derived, conversation)
-    try:
-        rendered = derived.render_row(conversation, MaskPolicy(), None)
-    except SftcliError as problem:
-        code = getattr(problem, "code", "TemplateError")
+    rendered, failure = _rendered(derived, conversation)
+    if rendered is None:
+        code = getattr(failure, "code", "TemplateError")
         if code in ("template_refused", "template_error"):
-            assert expected.refusal is not None, f"sftcli alone refuses: {problem}"
-            row.refused[label] = f"{code}: {problem}"
+            assert expected.refusal is not None, f"sftcli alone refuses: {failure}"
+            row.refused[label] = f"{code}: {failure}"
         else:
-            assert expected.refusal is None or code == "template_limit", f"{code}, but the template refuses"
-            row.unproven[label] = f"{code}: {problem}"
+            assert expected.refusal is None, f"{code}, but the template refuses: {expected.refusal}"
+            row.unproven[label] = f"{code}: {failure}"
         return
     assert expected.refusal is None, f"the template refuses: {expected.refusal!r}"
     assert rendered.text == expected.text, f"text differs: {_differ(rendered.text, expected.text)}"
@@ -87,6 +86,15 @@ def _one(
     row.exact += 1
     if marked is not None:
         _compare_marks(row, marked, conversation, rendered)
+
+
+def _rendered(
+    template: ChatTemplate, conversation: Conversation
+) -> tuple[Rendered | None, SftcliError | None]:
+    try:
+        return template.render_row(conversation, MaskPolicy(), None), None
+    except SftcliError as problem:
+        return None, problem
 
 
 def _differ(a: str, b: str) -> str:
@@ -124,18 +132,15 @@ def _check_definition(
     rendered: Rendered,
     span: tuple[int, int] | None,
 ) -> None:
-    """M2 itself: where the conversation up to a turn is a prefix of the whole, the turn starts where it ends."""
+    """M2 itself: where the messages before a turn render as a prefix of the whole, it starts at its end."""
     assert span is not None, f"message {index} is not trained"
     start, stop = span
     given = reference.render(template, conversation, index, prompt=True)
     if given.refusal is None and index and rendered.text.startswith(given.text):
-        assert start == len(given.text), (
-            f"message {index} starts at {start}, by definition at {len(given.text)}"
-        )
+        assert start == len(given.text), f"message {index} starts at {start}, not {len(given.text)}"
         row.by_definition += 1
-    assert rendered.text[start:stop].rstrip() and not rendered.text[stop - 1].isspace(), (
-        f"message {index} is empty"
-    )
+    assert start < stop, f"message {index} is empty"
+    assert not rendered.text[stop - 1].isspace(), f"message {index} ends in white space"
     alone = reference.render(template, conversation, index + 1)
     ending = alone.text.rstrip()
     if alone.refusal is None and index + 1 == len(conversation.messages):
@@ -234,14 +239,13 @@ def main() -> int:
     rows = matrix(sys.argv[1:] or reference.template_names())
     total = len(conversations())
     print(
-        f"{'template':34} exact refused unproven wrong  starts, ends by definition  marks  derived against marks"
+        f"{'template':34} exact refused unproven wrong  starts  ends of turns      marks  derived against marks"
     )
     for row in rows:
         counts = f"{row.exact:5} {len(row.refused):7} {len(row.unproven):8} {len(row.wrong):5}"
+        shown = f"{row.by_definition:8} {row.ends_by_definition:5} of {row.turns:<9}"
         differences = ", ".join(f"{name} {count}" for name, count in row.differences.most_common())
-        print(
-            f"{row.name:34} {counts}  {row.by_definition:8} {row.ends_by_definition:5} of {row.turns:<12}  {row.marks:5}  {differences}"
-        )
+        print(f"{row.name:34} {counts}  {shown}  {row.marks:5}  {differences}")
         if len(sys.argv) > 1:
             for kind in ("refused", "unproven", "wrong"):
                 for label, reason in getattr(row, kind).items():
@@ -249,7 +253,7 @@ def main() -> int:
     sums = [sum(len(getattr(row, kind)) for row in rows) for kind in ("refused", "unproven", "wrong")]
     exact = sum(row.exact for row in rows)
     print(
-        f"{len(rows)} templates x {total} conversations: {exact} exact, {sums[0]} refused by the template, "
+        f"{len(rows)} templates x {total} conversations: {exact} exact, {sums[0]} refused by template, "
         f"{sums[1]} unproven, {sums[2]} wrong"
     )
     return 1 if sums[2] else 0

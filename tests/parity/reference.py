@@ -55,7 +55,7 @@ def source_of(name: str) -> str:
 def load(
     name: str, tokenizer: Tokenizer, args: Mapping[str, Any] | None = None, **options: Any
 ) -> ChatTemplate:
-    """The template, on a tokenizer that holds its markers as control tokens. `date` is today's, as transformers'."""
+    """The template, its markers the tokenizer's control tokens. Its date is today, as transformers has it."""
     source = source_of(name)
     control = {text for text in _CONTROL.findall(source) if text not in _THINKING}
     extended = tokenizer.with_control_tokens([*sorted(control), BOS, EOS], {"bos": BOS, "eos": EOS})
