@@ -239,7 +239,7 @@ def main() -> int:
     rows = matrix(sys.argv[1:] or reference.template_names())
     total = len(conversations())
     print(
-        f"{'template':34} exact refused unproven wrong  starts  ends of turns      marks  derived against marks"
+        f"{'template':34} exact refused unproven wrong  starts  ends of turns      marks  derived and marks"
     )
     for row in rows:
         counts = f"{row.exact:5} {len(row.refused):7} {len(row.unproven):8} {len(row.wrong):5}"
