@@ -42,8 +42,8 @@ def lay_out(program: Program, conversation: Conversation, system: str | None) ->
     return Row(messages, first, conversation.tools, data, tool_data, layout)
 
 
-def prover(program: Program, row: Row, usual_prompt: str, usual_end: str) -> Prover:
-    """A prover that renders parts of the row, each once."""
+def prover(program: Program, row: Row, usual_prompt: str, usual_end: str | None) -> Prover:
+    """A prover that renders parts of the row, each once. `usual_end`: None while it is being found."""
     known: dict[tuple[int, bool, bool], Layout | None] = {(len(row.data), False, False): row.layout}
     user = template_messages([Message("user", "Go on")], _SOMEBODY, program.shape, tracked_text)
 
@@ -71,9 +71,9 @@ def usual_turn(program: Program) -> tuple[str, str]:
         )
     except RecordError:
         return "", ""
-    prompt = prover(program, row, "", "").prompt(1)
+    prompt = prover(program, row, "", None).prompt(1)
     try:
-        span = prover(program, row, prompt, "").span(1)
+        span = prover(program, row, prompt, None).span(1)
     except UnprovenError:
         return prompt, ""
     return prompt, row.layout.text[slice(*span.end)]

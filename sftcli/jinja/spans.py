@@ -51,7 +51,7 @@ class Prover:
         continued: Callable[[int], Layout | None],
         markers: Markers,
         usual_prompt: str,
-        usual_end: str,
+        usual_end: str | None,
     ) -> None:
         self.layout, self.first, self.markers = layout, first, markers
         self.render, self.continued = render, continued
@@ -221,11 +221,12 @@ class Prover:
         return found if found and tail[slice(*found)] in firsts else None
 
     def _plain(self, shared: str, others: Sequence[str]) -> tuple[int, int] | None:
-        """A terminator that is no control token: plain text that ends the conversation too."""
+        """A terminator that is no control token: the plain text that ends plain answers and conversations."""
         kept = shared.rstrip()
-        if others[0][len(kept) :].strip():
+        end = kept.lstrip() if self.usual_end is None else self.usual_end
+        if not end or not kept.endswith(end) or others[0][len(kept) :].strip():
             return None
-        return len(kept) - len(kept.lstrip()), len(kept)
+        return len(kept) - len(end), len(kept)
 
     def _injected(self, start: int, stop: int) -> tuple[tuple[int, int], ...]:
         """Empty thinking blocks in a turn that are template text from end to end."""
