@@ -77,7 +77,7 @@ def _check(config: Config) -> None:
     for key in ("max_length", "limit"):
         value = getattr(config, key)
         if value is not None and value < 1:
-            raise ConfigError(f"--{key.replace('_', '-')} {value}: must be 1 or more")
+            raise ConfigError(f"{key}: expected 1 or more, found {value}")
     if config.codec not in COMPRESSIONS[config.format]:
         raise ConfigError(
             f"--compression {config.codec} does not go with --format {config.format}, "

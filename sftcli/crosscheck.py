@@ -34,7 +34,7 @@ class Engines:
 
     def __init__(self, tokenizer: Tokenizer, wanted: EngineName, input_bytes: int) -> None:
         self.warning: str | None = None
-        self._tokenizer = tokenizer
+        self._tokenizer, self._wanted = tokenizer, wanted
         self._fast = self._load_fast(wanted, input_bytes)
         self._reference = ReferenceEngine(tokenizer)
         self._chosen: Engine | None = None
@@ -83,6 +83,8 @@ class Engines:
         try:
             fast = FastEngine(self._tokenizer, self._reference, self._fast.result())
         except ValueError as problem:  # fastokens refuses what it does not support
+            if self._wanted == "fastokens":
+                raise TokenizerError(f"--encoder fastokens: {problem}; use --encoder auto") from None
             self.warning = f"fastokens does not read this tokenizer ({problem}); using tokenizers"
             return self._reference
         if _same(self._encode(rows, fast), expected):

@@ -29,8 +29,7 @@ class Run:
         tokenizer = open_tokenizer(config)
         # First of all, since the fast one loads in the background; one row does without them.
         self._engines = Engines(tokenizer, config.encoder, self.input_bytes) if load_engines else None
-        self._opened = read_blocks(self.splits[0])
-        self._first = next(self._opened, None)
+        self._opened: tuple[int, list[LineBlock], Iterator[LineBlock]] | None = None
         self.job = self._make_job(config, tokenizer)
 
     @property
@@ -41,14 +40,29 @@ class Run:
 
     def blocks(self, split: Split) -> Iterator[LineBlock]:
         """The split's lines; those that were read for the sample are not read again."""
-        if split.index == 0 and self._first is not None:
-            first, self._first = self._first, None
-            return itertools.chain([first], self._opened)
+        if self._opened is not None and self._opened[0] == split.index:
+            _, read, rest = self._opened
+            self._opened = None
+            return itertools.chain(read, rest)
         return read_blocks(split)
 
     def _make_job(self, config: Config, tokenizer: Tokenizer) -> Job:
-        sample = self._first.lines[:_SAMPLE_LINES] if self._first else []
+        split, sample = self._sample()
         try:
             return make_job(config, tokenizer, sample)
         except RecordError as problem:
-            raise FileError(f"{self.files[0]}: {problem}") from None
+            raise FileError(f"{split.file}: {problem}") from None
+
+    def _sample(self) -> tuple[Split, list[bytes]]:
+        """The first lines of the first input that has any."""
+        for split in self.splits:
+            blocks = read_blocks(split)
+            read: list[LineBlock] = []
+            for block in blocks:
+                read.append(block)
+                if any(line and not line.isspace() for line in block.lines):
+                    self._opened = (split.index, read, blocks)
+                    return split, block.lines[:_SAMPLE_LINES]
+            # Standard input cannot be read a second time.
+            self._opened = (split.index, read, iter(()))
+        return self.splits[0], []

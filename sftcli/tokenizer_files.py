@@ -17,7 +17,8 @@ SIDE_FILES = (
 
 def find_files(source: str) -> dict[str, bytes]:
     path = Path(source)
-    if source == "demo" and not path.exists():
+    # A folder of that name, such as an output, is no tokenizer unless it looks like one.
+    if source == "demo" and not (path / "tokenizer.json").exists():
         folder = resources.files("sftcli") / "data" / "demo"
         return _read_files({entry.name: Path(str(entry)) for entry in folder.iterdir()})
     if path.is_file():

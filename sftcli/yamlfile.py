@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 import yaml
@@ -71,7 +71,8 @@ def load_yaml(path: Path, error: type[UsageError] = ConfigError) -> dict[str, An
     except (yaml.YAMLError, RecursionError, ValueError) as problem:
         raise error(f"{path}: {problem}") from None
     if not isinstance(data, dict):
-        raise error(f"{path}: expected `key: value` lines, found {type(data).__name__}")
+        found = "nothing" if data is None else "a list" if isinstance(data, list) else "plain text"
+        raise error(f"{path}: expected `key: value` lines, found {found}")
     return data
 
 
@@ -80,12 +81,52 @@ def convert(data: Any, type_: type[T], where: str, error: type[UsageError] = Con
     try:
         return msgspec.convert(data, type_)
     except msgspec.ValidationError as problem:
-        raise error(f"{where}: {_readable(str(problem))}") from None
+        message = str(problem)
+    match = re.fullmatch(r"(.*) - at `\$\.?(.*)`", message)
+    what, key = (match[1], match[2]) if match else (message, "")
+    if what.startswith("Invalid enum value"):
+        what = f"{data[key]!r} is not one of its values{nearest(str(data[key]), _choices(type_, key))}"
+    raise error(f"{place_of_key(where, key)}: {key + ': ' if key else ''}{_plainer(what)}")
 
 
-def _readable(message: str) -> str:
-    # msgspec speaks of objects and paths such as `$.roles[...]`
-    return message.replace(" - at `$.", " - at `").replace("Object contains", "it contains")
+_TYPE_NAMES = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a map",
+    "null": "nothing",
+}
+
+
+def _plainer(message: str) -> str:
+    """msgspec's message in words that a YAML file's author uses."""
+
+    def named(match: re.Match[str]) -> str:
+        names = [_TYPE_NAMES.get(name, name) for name in match[1].removesuffix(" | null").split(" | ")]
+        return " or ".join(names)
+
+    message = re.sub(r"`([a-z]+(?: \| [a-z]+)*)`", named, message).replace(", got ", ", found ")
+    return (message[:1].lower() + message[1:]).replace("object contains", "it contains")
+
+
+def _choices(type_: type, key: str) -> list[str]:
+    """The texts that a field of type Literal may have."""
+    hint = get_type_hints(type_)[key]
+    literals = [hint] if get_origin(hint) is Literal else get_args(hint)
+    return [value for literal in literals for value in get_args(literal) if isinstance(value, str)]
+
+
+def place_of_key(where: str, key: str) -> str:
+    """`where`, with line and column of a top-level key if it is a YAML file that has the key."""
+    name = re.split(r"[.\[]", key)[0]
+    try:
+        root: Any = yaml.compose(Path(where).read_text(encoding="utf-8"), Loader=_Loader)
+        marks = {node.value: node.start_mark for node, _ in root.value}
+        return f"{where}:{marks[name].line + 1}:{marks[name].column + 1}"
+    except (OSError, ValueError, KeyError, AttributeError, yaml.YAMLError):
+        return where
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -100,4 +141,4 @@ def check_keys(data: dict[str, Any], known: Iterable[str], where: str, error: ty
     names = list(known)
     for key in data:
         if key not in names:
-            raise error(f"{where}: unknown key {key!r}{nearest(key, names)}")
+            raise error(f"{place_of_key(where, key)}: unknown key {key!r}{nearest(key, names)}")

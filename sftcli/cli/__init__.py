@@ -98,7 +98,7 @@ def _run() -> int:
         if _debug():
             traceback.print_exc()
             return problem.exit_code
-        click.echo(f"{click.style('error:', fg='red', bold=True)} {problem}", err=True)
+        click.echo(f"{click.style('error:', fg='red', bold=True)} {_safe(str(problem))}", err=True)
         return problem.exit_code
     except (MemoryError, OSError) as problem:
         if _debug():
@@ -116,6 +116,13 @@ def _run() -> int:
             err=True,
         )
         return 4
+
+
+def _safe(text: str) -> str:
+    """Text that may quote data or file names, without what a terminal would act on."""
+    from sftcli.view.cells import one_line
+
+    return "\n".join(map(one_line, text.split("\n")))
 
 
 def _debug() -> bool:

@@ -47,8 +47,15 @@ def _views(
     source: str | None, rows: tuple[int, ...], config: str | None, flags: dict[str, Any]
 ) -> "Iterator[RowView]":
     if source is not None and Path(source).is_dir():
+        from sftcli.errors import UsageError
         from sftcli.view.dataset import Dataset
 
+        given = [f"--{name.replace('_', '-')}" for name, value in flags.items() if value not in (None, ())]
+        if given or config:
+            raise UsageError(
+                f"{(given or ['--config'])[0]}: {source} is a prepared folder, whose manifest says how its "
+                "rows were made; leave the option out, or name raw data"
+            )
         dataset = Dataset(Path(source))
         yield from (dataset.row(number) for number in rows)
         return

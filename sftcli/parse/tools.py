@@ -90,4 +90,11 @@ def tools_of(record: Mapping[str, Any], names: Names) -> list[dict[str, Any]] | 
     for index, tool in enumerate(tools):
         if not isinstance(tool, dict):
             raise wrong_type(tool, "a tool definition {type, function}", (*place, index), names)
-    return tools or None
+    return [_tool(tool) for tool in tools] or None
+
+
+def _tool(tool: dict[str, Any]) -> dict[str, Any]:
+    """ShareGPT sets give the bare function; templates expect it as OpenAI wraps it."""
+    if "name" in tool and "function" not in tool and "type" not in tool:
+        return {"type": "function", "function": tool}
+    return tool

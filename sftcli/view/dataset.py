@@ -38,7 +38,7 @@ class Dataset:
 def place_of(number: int, rows: int, where: str) -> int:
     """A row number, counted from the end where it is negative, checked against the rows there are."""
     if not -rows <= number < rows:
-        raise UsageError(f"--row {number}: {where} has {rows:,} rows, 0 to {rows - 1:,}")
+        raise UsageError(f"--row {number}: {where} has {rows:,} row{'s' * (rows != 1)}, counted from 0")
     return number % rows
 
 

@@ -44,7 +44,8 @@ class RawData:
                 return [found[number] for number in wanted]
             count = number + 1
         missing = next(number for number in wanted if number not in found)
-        raise UsageError(f"--row {missing}: there are {count:,} records, counted from 0")
+        plural = "record is" if count == 1 else "records are"
+        raise UsageError(f"--row {missing}: {count:,} {plural} there, counted from 0")
 
     def _records(self) -> Iterator[tuple[LineBlock, int]]:
         for split in self._run.splits:
