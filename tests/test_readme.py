@@ -1,0 +1,74 @@
+"""What the README shows is what the tool prints."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BAD_DATA = """\
+{"instruction": "Name a prime number.", "output": "7"}
+{"instruction": "Name an even number."}
+{"instruction": "Name an odd number.", "output": 3}
+{"instruction": "Name a square number.", "output": "9"
+"""
+
+
+def run(*args: str, folder: Path) -> str:
+    """What a command prints, both streams, with what changes from run to run left out."""
+    done = subprocess.run(
+        [sys.executable, "-m", "sftcli", *args],
+        cwd=folder,
+        env={"PATH": "", "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        check=False,
+    )
+    return masked(done.stdout)
+
+
+def masked(text: str) -> str:
+    text = re.sub(r"tokenizers \d[\d.]+", "tokenizers VERSION", text)
+    text = re.sub(r"[\d.]+ kB", "N kB", text)
+    return re.sub(r"\d+\.\d\d s\b", "N s", text)
+
+
+def test_the_first_screen_is_what_the_demo_prints(tmp_path: Path) -> None:
+    for name in ("configs", "sftcli"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    report = run("prepare", "--config", "configs/demo.yaml", folder=tmp_path)
+    assert report.startswith("200 records in")
+    assert report in masked(README)
+    row = run("inspect", "out/demo", "--row", "1", folder=tmp_path)
+    assert row.startswith("row 1\n")
+    assert row in masked(README)
+
+
+def test_the_bad_records_are_as_shown(tmp_path: Path) -> None:
+    (tmp_path / "data.jsonl").write_text(BAD_DATA)
+    printed = run("prepare", "data.jsonl", "-t", "demo", "--template", "alpaca", "-o", "out", folder=tmp_path)
+    assert printed.startswith("data.jsonl:2:1: missing_field")
+    assert printed in README
+
+
+def test_every_option_that_it_names_exists() -> None:
+    helps = "".join(
+        subprocess.run(
+            [sys.executable, "-m", "sftcli", *command, "--help"],
+            cwd=ROOT,
+            capture_output=True,
+            encoding="utf-8",
+            check=True,
+        ).stdout
+        for command in (["prepare"], ["inspect"], ["templates", "show"], ["templates", "check"])
+    )
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
+    assert named
+    assert {option for option in named if option not in helps} == set()
+
+
+def test_every_built_in_template_is_named() -> None:
+    for path in (ROOT / "sftcli" / "data" / "templates").glob("*.yaml"):
+        assert f"`{path.stem}`" in README
