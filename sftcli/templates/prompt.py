@@ -1,129 +1,22 @@
-"""Templates as data: role templates and prompt templates, built in or from a user's YAML file."""
+"""Prompt templates: format strings over a record's own fields."""
 
 import re
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from sftcli.conversation import Conversation, Message
+from sftcli.conversation import Conversation
 from sftcli.errors import RecordError, TemplateError
-from sftcli.yamlfile import check_keys, convert, load_yaml, nearest
+from sftcli.templates.specials import MARK, SPECIAL, fill_specials
 
-_SPECIAL = re.compile(r"\{(bos|eos|pad|sep|unk)\}")
-_NAME_IN_BRACES = re.compile(r"\{(?!(?:bos|eos|pad|sep|unk)\})[a-z_]+\}")
 _CHAT_FIELDS = ("system", "instruction", "prompt", "output", "completion", "response")
 # A record's fields that change what the answer means: a prompt template that has no place for
 # one of them would lose it silently.
 _MEANINGFUL = ("system", "history", "input")
-
-
-class TurnLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What stands around one message's content.
-
-    `before` is masked: for the assistant it is what the generation prompt supplies. `lead` is
-    what the model writes itself before the content, `end` the terminator, `after` what follows
-    the terminator and is never trained.
-    """
-
-    before: str = ""
-    lead: str = ""
-    end: str = ""
-    after: str = ""
-
-
-class RoleTemplate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A conversation's layout: one TurnLayout per role.
-
-    `system_in_user`: for layouts without a system turn, how the system text stands at the head of
-    the first user turn (`"{system}\\n\\n"`). `control_tokens` must be control tokens of the
-    tokenizer; without them the layout would not mean what it says.
-    """
-
-    name: str
-    roles: dict[str, TurnLayout]
-    description: str = ""
-    begin: str = ""
-    close: str = ""
-    trim: bool = False
-    default_system: str | None = None
-    system_in_user: str | None = None
-    control_tokens: list[str] = []
-
-    def layout(self, message: Message, turn: int) -> TurnLayout:
-        """The layout of one message. Raises RecordError where this template has none.
-
-        `turn` is its place in the record, -1 for a system text that the record does not hold.
-        """
-        layout = self.roles.get(message.role)
-        if layout is None or message.tool_calls or message.reasoning_content:
-            raise self._refusal(message, turn)
-        return layout
-
-    def _refusal(self, message: Message, turn: int) -> RecordError:
-        where = f"message {turn}" if turn >= 0 else "the system text"
-        path = ("messages", turn) if turn >= 0 else ()
-        if message.role not in self.roles:
-            return RecordError(
-                "unsupported_role",
-                f"{where}: template {self.name!r} has no layout for role {message.role!r} "
-                f"(it has {', '.join(self.roles)})",
-                path=path,
-            )
-        what = "tool calls" if message.tool_calls else "reasoning_content"
-        return RecordError(
-            "unsupported_message",
-            f"{where}: template {self.name!r} has no layout for {what}; "
-            "use a chat template that has one (--template tokenizer or a .jinja file)",
-            path=path,
-        )
-
-    def check(self) -> None:
-        if "assistant" not in self.roles:
-            raise TemplateError(f"template {self.name!r}: roles: needs an `assistant` entry")
-        if not self.roles["assistant"].end:
-            raise TemplateError(
-                f"template {self.name!r}: roles.assistant.end is empty: a turn that never ends "
-                "cannot be trained to stop; use '{eos}' if the layout has no terminator of its own"
-            )
-        if self.system_in_user is not None and "{system}" not in self.system_in_user:
-            raise TemplateError(f"template {self.name!r}: system_in_user has no {{system}} in it")
-        turns = {f"roles.{role}": msgspec.structs.astuple(turn) for role, turn in self.roles.items()}
-        for key, texts in {**turns, "begin": (self.begin,), "close": (self.close,)}.items():
-            unknown = next((name[0] for name in map(_NAME_IN_BRACES.search, texts) if name), None)
-            if unknown:
-                raise TemplateError(
-                    f"template {self.name!r}: {key}: {unknown} is not a special token of a tokenizer "
-                    "({bos}, {eos}, {pad}, {sep}, {unk}); a message's content needs no placeholder, it "
-                    "stands between `before` and `end`"
-                )
-
-    def resolve(self, specials: Mapping[str, str | None], bos: str) -> "RoleTemplate":
-        """Put the tokenizer's special tokens in place of `{bos}`, `{eos}`, ...
-
-        `bos` is the BOS that every row must start with, or "" where the tokenizer wants none.
-        """
-
-        def fill(text: str) -> str:
-            return _fill_specials(text, specials, self.name)
-
-        begin = fill(self.begin)
-        return msgspec.structs.replace(
-            self,
-            roles={
-                role: TurnLayout(*(fill(getattr(turn, part)) for part in TurnLayout.__struct_fields__))
-                for role, turn in self.roles.items()
-            },
-            begin=begin if not bos or begin.startswith(bos) else bos + begin,
-            close=fill(self.close),
-            system_in_user=None if self.system_in_user is None else fill(self.system_in_user),
-            control_tokens=[fill(token) for token in self.control_tokens],
-        )
 
 
 class PromptVariant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -134,8 +27,6 @@ class PromptVariant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 Part = tuple[str, bool]  # literal text and False, or a field's name and True
-# Stands behind the brace of a written {{eos}}, which is text and no placeholder.
-_MARK = "\0"
 
 
 @dataclass(frozen=True)
@@ -174,12 +65,12 @@ class PromptTemplate:
 
         def fill(parts: tuple[Part, ...]) -> tuple[Part, ...]:
             return tuple(
-                (text if is_field else _fill_specials(text, specials, self.name), is_field)
+                (text if is_field else fill_specials(text, specials, self.name), is_field)
                 for text, is_field in parts
             )
 
         variants = tuple((when, fill(parts)) for when, parts in self.variants)
-        begin = _fill_specials(self.begin, specials, self.name)
+        begin = fill_specials(self.begin, specials, self.name)
         own_bos = begin.startswith(bos) or all(
             parts and not parts[0][1] and parts[0][0].startswith(bos) for _, parts in variants
         )
@@ -188,8 +79,8 @@ class PromptTemplate:
             variants=variants,
             completion=fill(self.completion),
             begin=begin if not bos or own_bos else bos + begin,
-            end=_fill_specials(self.end, specials, self.name),
-            control_tokens=[_fill_specials(token, specials, self.name) for token in self.control_tokens],
+            end=fill_specials(self.end, specials, self.name),
+            control_tokens=[fill_specials(token, specials, self.name) for token in self.control_tokens],
         )
 
     def fields_of(self, conversation: Conversation, system: str | None) -> dict[str, Any]:
@@ -251,9 +142,6 @@ class PromptTemplate:
         return found
 
 
-Template = RoleTemplate | PromptTemplate
-
-
 def _has_text(value: object) -> bool:
     return isinstance(value, str) and value != ""
 
@@ -267,19 +155,6 @@ def _field_error(template: str, name: str, fields: Mapping[str, Any]) -> RecordE
         )
     found = type(fields[name]).__name__ if fields[name] is not None else "null"
     return RecordError("wrong_type", f"field {name!r}: expected text, found {found}", path=(name,))
-
-
-def _fill_specials(text: str, specials: Mapping[str, str | None], template: str) -> str:
-    def value(match: re.Match[str]) -> str:
-        token = specials.get(match[1])
-        if token is None and match[1] != "bos":
-            raise TemplateError(
-                f"template {template!r} uses {match[0]}, and the tokenizer has no {match[1]} token; "
-                f"name one with --{match[1]}-token TEXT"
-            )
-        return token or ""
-
-    return _SPECIAL.sub(value, text).replace(f"{{{_MARK}", "{")
 
 
 def _parse_format(text: str, name: str, key: str) -> tuple[Part, ...]:
@@ -299,8 +174,8 @@ def _parse_format(text: str, name: str, key: str) -> tuple[Part, ...]:
                 continue
             if not field or spec or conversion:
                 raise ValueError("a placeholder is a field's name alone, such as {question}")
-            if _SPECIAL.fullmatch(f"{{{field}}}"):
-                literal(f"{_MARK}{field}{_MARK}")
+            if SPECIAL.fullmatch(f"{{{field}}}"):
+                literal(f"{MARK}{field}{MARK}")
             else:
                 parts.append((field, True))
     except ValueError as problem:
@@ -312,11 +187,11 @@ def _parse_format(text: str, name: str, key: str) -> tuple[Part, ...]:
 
 def _protect_braces(text: str) -> str:
     """Tell written braces from placeholders: `{{eos}}` is text and stays so when specials go in."""
-    text = _SPECIAL.sub(f"{{{_MARK}\\1}}", text)
-    return re.sub(f"{_MARK}(bos|eos|pad|sep|unk){_MARK}", r"{\1}", text)
+    text = SPECIAL.sub(f"{{{MARK}\\1}}", text)
+    return re.sub(f"{MARK}(bos|eos|pad|sep|unk){MARK}", r"{\1}", text)
 
 
-class _PromptFile(msgspec.Struct, forbid_unknown_fields=True):
+class PromptFile(msgspec.Struct, forbid_unknown_fields=True):
     name: str
     prompt: str | list[PromptVariant]
     completion: str
@@ -346,43 +221,3 @@ class _PromptFile(msgspec.Struct, forbid_unknown_fields=True):
         if not any(is_field for _, is_field in template.completion):
             raise TemplateError(f"template {self.name!r}: `completion` names no field, so nothing is learnt")
         return template
-
-
-def builtin_names() -> list[str]:
-    """The names of the templates in the package, sorted."""
-    folder = resources.files("sftcli") / "data" / "templates"
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir())
-
-
-def load_template(name: str) -> Template:
-    """A built-in template by its name, or a user's by the path of its .yaml file."""
-    if name.endswith((".yaml", ".yml")):
-        return template_from_file(Path(name))
-    if name not in builtin_names():
-        raise TemplateError(
-            f"unknown template {name!r}{nearest(name, [*builtin_names(), 'tokenizer'])} "
-            "(a file is named by its path, ending in .yaml or .jinja)"
-        )
-    with resources.as_file(resources.files("sftcli") / "data" / "templates" / f"{name}.yaml") as path:
-        return template_from_file(path)
-
-
-def template_from_file(path: Path) -> Template:
-    """Read one YAML template: with `roles:` a role template, with `prompt:` a prompt template."""
-    data = load_yaml(path, TemplateError)
-    data.setdefault("name", path.stem)
-    kind: type[RoleTemplate | _PromptFile]
-    if "roles" in data:
-        kind = RoleTemplate
-    elif "prompt" in data:
-        kind = _PromptFile
-    else:
-        raise TemplateError(
-            f"{path}: neither `roles:` (a chat layout) nor `prompt:` and `completion:` is there"
-        )
-    check_keys(data, kind.__struct_fields__, str(path), TemplateError)
-    loaded = convert(data, kind, str(path), TemplateError)
-    if isinstance(loaded, _PromptFile):
-        return loaded.compile()
-    loaded.check()
-    return loaded

@@ -1,0 +1,67 @@
+"""Templates as data: role templates and prompt templates, built in or from a user's YAML file.
+
+role      RoleTemplate: one layout per role, for conversations
+prompt    PromptTemplate: a prompt and a completion over a record's fields
+specials  the tokenizer's special tokens in either
+"""
+
+from importlib import resources
+from pathlib import Path
+
+from sftcli.errors import TemplateError
+from sftcli.templates.prompt import Part, PromptFile, PromptTemplate
+from sftcli.templates.role import RoleTemplate, TurnLayout
+from sftcli.yamlfile import check_keys, convert, load_yaml, nearest
+
+__all__ = [
+    "Part",
+    "PromptTemplate",
+    "RoleTemplate",
+    "Template",
+    "TurnLayout",
+    "builtin_names",
+    "load_template",
+    "template_from_file",
+]
+
+Template = RoleTemplate | PromptTemplate
+
+
+def builtin_names() -> list[str]:
+    """The names of the templates in the package, sorted."""
+    folder = resources.files("sftcli") / "data" / "templates"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir())
+
+
+def load_template(name: str) -> Template:
+    """A built-in template by its name, or a user's by the path of its .yaml file."""
+    if name.endswith((".yaml", ".yml")):
+        return template_from_file(Path(name))
+    if name not in builtin_names():
+        raise TemplateError(
+            f"unknown template {name!r}{nearest(name, [*builtin_names(), 'tokenizer'])} "
+            "(a file is named by its path, ending in .yaml or .jinja)"
+        )
+    with resources.as_file(resources.files("sftcli") / "data" / "templates" / f"{name}.yaml") as path:
+        return template_from_file(path)
+
+
+def template_from_file(path: Path) -> Template:
+    """Read one YAML template: with `roles:` a role template, with `prompt:` a prompt template."""
+    data = load_yaml(path, TemplateError)
+    data.setdefault("name", path.stem)
+    kind: type[RoleTemplate | PromptFile]
+    if "roles" in data:
+        kind = RoleTemplate
+    elif "prompt" in data:
+        kind = PromptFile
+    else:
+        raise TemplateError(
+            f"{path}: neither `roles:` (a chat layout) nor `prompt:` and `completion:` is there"
+        )
+    check_keys(data, kind.__struct_fields__, str(path), TemplateError)
+    loaded = convert(data, kind, str(path), TemplateError)
+    if isinstance(loaded, PromptFile):
+        return loaded.compile()
+    loaded.check()
+    return loaded
