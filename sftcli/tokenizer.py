@@ -14,50 +14,9 @@ import tokenizers
 
 from sftcli.errors import InternalError, TokenizerError
 from sftcli.tokenizer_files import find_files
+from sftcli.tokenizer_json import AddedToken, PipelinePart, TokenizerJson
 
 SPECIAL_NAMES = ("bos", "eos", "pad", "unk", "sep", "cls", "mask")
-
-
-class _AddedToken(msgspec.Struct):
-    id: int
-    content: str
-    special: bool = False
-    lstrip: bool = False
-    rstrip: bool = False
-    single_word: bool = False
-    normalized: bool = False
-
-
-class _Part(msgspec.Struct):
-    """A normalizer, pre-tokenizer or decoder: its type and, for a sequence, what is inside."""
-
-    type: str
-    add_prefix_space: bool = False
-    trim_offsets: bool = False
-    processors: "list[_Part]" = []
-    pretokenizers: "list[_Part]" = []
-    decoders: "list[_Part]" = []
-    normalizers: "list[_Part]" = []
-
-    def flat(self) -> "list[_Part]":
-        inner = [*self.pretokenizers, *self.decoders, *self.normalizers, *self.processors]
-        return [self, *(leaf for part in inner for leaf in part.flat())]
-
-
-class _Model(msgspec.Struct):
-    type: str = "BPE"
-    vocab: dict[str, int] | list[tuple[str, float]] = {}
-    unk_token: str | None = None
-    ignore_merges: bool = False
-
-
-class _TokenizerJson(msgspec.Struct):
-    model: _Model
-    added_tokens: list[_AddedToken] = []
-    normalizer: _Part | None = None
-    pre_tokenizer: _Part | None = None
-    decoder: _Part | None = None
-    post_processor: _Part | None = None
 
 
 @dataclass(frozen=True)
@@ -89,9 +48,9 @@ class Tokenizer:
         return loaded
 
     @cached_property
-    def layout(self) -> _TokenizerJson:
+    def layout(self) -> TokenizerJson:
         try:
-            return msgspec.json.decode(self.json, type=_TokenizerJson)
+            return msgspec.json.decode(self.json, type=TokenizerJson)
         except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
             raise TokenizerError(f"{self.name}: tokenizer.json cannot be read: {problem}") from None
 
@@ -108,7 +67,7 @@ class Tokenizer:
         return hashlib.sha256(self.json).hexdigest()
 
     @cached_property
-    def control_tokens(self) -> dict[str, _AddedToken]:
+    def control_tokens(self) -> dict[str, AddedToken]:
         """The tokens that only a template may write, by their text."""
         return {token.content: token for token in self.layout.added_tokens if token.special}
 
@@ -182,7 +141,7 @@ class Tokenizer:
         )
 
     @property
-    def _pre_tokenizers(self) -> list[_Part]:
+    def _pre_tokenizers(self) -> list[PipelinePart]:
         return self.layout.pre_tokenizer.flat() if self.layout.pre_tokenizer else []
 
     @cached_property
@@ -280,7 +239,7 @@ class Tokenizer:
         )
 
 
-def _as_added_token(text: str, known: _AddedToken | None) -> tokenizers.AddedToken:
+def _as_added_token(text: str, known: AddedToken | None) -> tokenizers.AddedToken:
     if known is None:
         return tokenizers.AddedToken(text, normalized=False)
     return tokenizers.AddedToken(
