@@ -7,48 +7,52 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 COLUMNS = ["input_ids", "labels"]
 MASKED = -100
+EXPLAINED = 1000  # differing rows that are looked into: a broken contender differs in all
 
 
 @dataclass
 class Output:
-    """The sums of one contender's output, and the sampled rows by their number."""
+    """The sums of one contender's output, and one digest of ids and labels for each row."""
 
+    files: list[Path]
     rows: int = 0
     tokens: int = 0
     trained: int = 0
     size: int = 0
-    sampled: dict[int, dict[str, list[int]]] = field(default_factory=dict)
+    digests: list[int] = field(default_factory=list)
 
 
 @dataclass
 class Agreement:
-    """How sampled rows compare; `differing` counts rows by what explains the difference."""
+    """How all rows compare; `differing` counts rows by what explains the difference."""
 
     equal: int = 0
     differing: Counter[str] = field(default_factory=Counter)
     first: str = ""
 
 
-def read_output(out: Path, sample: Collection[int]) -> Output:
+def read_output(out: Path) -> Output:
     """Count rows, tokens and trained tokens below `out` (a file or a folder), in file order."""
-    output = Output()
-    wanted = sorted(sample)
-    for file in data_files(out):
+    output = Output(data_files(out))
+    for file in output.files:
         output.size += file.stat().st_size
         for batch in batches(file):
-            for row in wanted:
-                if output.rows <= row < output.rows + batch.num_rows:
-                    output.sampled[row] = batch.slice(row - output.rows, 1).to_pylist()[0]
-            ids, labels = (batch.column(name).flatten() for name in COLUMNS)
+            ids, labels = (flat(batch, name) for name in COLUMNS)
             output.rows += batch.num_rows
             output.tokens += len(ids)
-            output.trained += pc.sum(pc.not_equal(labels, MASKED)).as_py() or 0
+            output.trained += int(np.count_nonzero(labels != MASKED))
+            id_ends, label_ends = (row_ends(batch, name) for name in COLUMNS)
+            output.digests += [
+                hash((mine.tobytes(), label.tobytes()))
+                for mine, label in zip(np.split(ids, id_ends), np.split(labels, label_ends), strict=True)
+            ]
     return output
 
 
@@ -60,35 +64,59 @@ def data_files(out: Path) -> list[Path]:
 
 def batches(file: Path) -> Iterator[Any]:
     if file.suffix == ".parquet":
-        yield from pq.ParquetFile(file).iter_batches(1024, columns=COLUMNS)
+        stored = pq.ParquetFile(file).iter_batches(1024, columns=COLUMNS)
+        yield from (batch for batch in stored if batch.num_rows)
     else:
         with pa.memory_map(str(file)) as source, pa.ipc.open_stream(source) as stream:
             for batch in stream:
-                yield batch.select(COLUMNS)
+                if batch.num_rows:
+                    yield batch.select(COLUMNS)
+
+
+def flat(batch: Any, name: str) -> Any:
+    """One list column's values, as int32 whatever the width it was written in."""
+    return batch.column(name).flatten().to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
+
+
+def row_ends(batch: Any, name: str) -> Any:
+    """Where each row but the last ends in the column's flat values."""
+    return np.cumsum(pc.list_value_length(batch.column(name)).to_numpy(zero_copy_only=False))[:-1]
 
 
 def compare(corpus: Path, tokenizer: Path, ours: Output, theirs: Output) -> Agreement:
-    """Compare the sampled rows of `ours` with those of the baseline, ids and labels."""
-    agreement = Agreement()
-    unequal = [row for row in sorted(theirs.sampled) if ours.sampled[row] != theirs.sampled[row]]
-    agreement.equal = len(theirs.sampled) - len(unequal)
+    """Compare all rows of `ours` with those of the baseline, ids and labels."""
+    pairs = zip(ours.digests, theirs.digests, strict=True)
+    unequal = [row for row, (left, right) in enumerate(pairs) if left != right]
+    agreement = Agreement(equal=len(theirs.digests) - len(unequal))
     if not unequal:
         return agreement
-    records = read_records(corpus, unequal)
+    records = read_records(corpus, unequal[:EXPLAINED])
     judge = load_tokenizer(tokenizer)
-    for row in unequal:
-        reason = explain(records[row], judge)
-        agreement.differing[reason] += 1
-        if not agreement.first:
-            where = first_difference(ours.sampled[row], theirs.sampled[row])
-            agreement.first = f"row {row}, {reason}; {where}"
+    reasons = {row: explain(record, judge) for row, record in records.items()}
+    agreement.differing.update(reasons.values())
+    agreement.differing["unexplained"] += len(unequal) - len(records)
+    # The first that nothing explains is the one to look at.
+    row = next((row for row in records if reasons[row] == "unexplained"), unequal[0])
+    where = first_difference(read_row(ours, row), read_row(theirs, row))
+    agreement.first = f"row {row}, {reasons[row]}; {where}"
+    agreement.differing = +agreement.differing
     return agreement
 
 
 def read_records(corpus: Path, rows: Collection[int]) -> dict[int, dict[str, Any]]:
+    wanted = set(rows)
     with corpus.open("rb") as file:
         lines = (line for line in file if line.strip())
-        return {row: json.loads(line) for row, line in enumerate(lines) if row in rows}
+        return {row: json.loads(line) for row, line in enumerate(lines) if row in wanted}
+
+
+def read_row(output: Output, row: int) -> dict[str, list[int]]:
+    for file in output.files:
+        for batch in batches(file):
+            if row < batch.num_rows:
+                return batch.slice(row, 1).to_pylist()[0]
+            row -= batch.num_rows
+    raise IndexError(row)
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -107,9 +135,7 @@ def explain(record: dict[str, Any], tokenizer: Any) -> str:
     if any(text in message["content"] for message in messages for text in control):
         return "content holds control text"
     whole = tokenizer.apply_chat_template(messages, return_dict=False)
-    prompt = tokenizer.apply_chat_template(
-        messages[:-1], add_generation_prompt=True, return_dict=False
-    )
+    prompt = tokenizer.apply_chat_template(messages[:-1], add_generation_prompt=True, return_dict=False)
     if whole[: len(prompt)] != prompt:
         return "the prompt is not a prefix"
     return "unexplained"

@@ -1,5 +1,6 @@
 """Time `sftcli prepare` against the script that people write by hand, as whole processes.
 
+TRL's preparation of the same records joins where torch, accelerate and trl can be imported.
 The corpus is --corpus, $CORPUS, or built; the tokenizer --tokenizer, $TOKENIZER, or the Llama-3
 one of the shared folder ($SFTCLI_SHARED, or `shared` beside the checkout).
 """
@@ -7,7 +8,6 @@ one of the shared folder ($SFTCLI_SHARED, or `shared` beside the checkout).
 import argparse
 import json
 import os
-import random
 import shutil
 import signal
 import sys
@@ -18,12 +18,12 @@ from itertools import islice
 from pathlib import Path
 
 from agree import Agreement, Output, compare, read_output
-from contenders import KEYS, Contender, contenders
+from contenders import KEYS, Contender, contenders, why_no_trl
 from corpus import CHECKOUT, built_corpus, shared_folder
-from measure import CommandFailed, run
-from tables import MB, machine, output_table, speed_table
+from measure import CommandFailedError, run
+from tables import LIBRARIES, MB, TRL_LIBRARIES, machine, output_table, speed_table
 
-SAMPLE = 200  # rows compared one by one; also the records of the untimed warm-up
+WARM_UP = 200  # records of the untimed first round
 
 
 def main() -> int:
@@ -31,31 +31,43 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leaves through `run`, which cleans up
     corpus = Path(args.corpus).resolve() if args.corpus else built_corpus()
     tokenizer = Path(args.tokenizer).resolve()
+    if "trl" not in args.skip and (missing := why_no_trl()):
+        say(f"left out: TRL SFTTrainer preparation ({missing})")
+        args.skip.append("trl")
     everyone = contenders(args.skip)
-    described = machine()  # before the runs, for the load
+    if not everyone:
+        raise SystemExit("nothing to run")
+    trl_ran = "trl" not in args.skip
+    libraries = LIBRARIES + TRL_LIBRARIES if trl_ran else LIBRARIES
+    described = machine(libraries)  # before the runs, for the load
     records = count_records(corpus)
-    sample = random.Random(0).sample(range(records), min(SAMPLE, records))
     with tempfile.TemporaryDirectory(prefix="sftcli-bench-") as folder:
         race(everyone, corpus, tokenizer, args.runs, Path(folder))
-        outputs = {c.key: read_output(Path(folder, "outputs", c.out), sample) for c in everyone}
-    rows_agree = all(output.rows == records for output in outputs.values())
-    agreement = None
-    if rows_agree and {"llama3", "by-hand"} <= outputs.keys():
-        agreement = compare(corpus, tokenizer, outputs["llama3"], outputs["by-hand"])
+        outputs = {c.key: read_output(Path(folder, "outputs", c.out)) for c in everyone}
+        rows_agree = all(output.rows == records for output in outputs.values())
+        agreements: dict[str, Agreement] = {}
+        if rows_agree and "by-hand" in outputs:
+            agreements = {
+                c.key: compare(corpus, tokenizer, outputs[c.key], outputs["by-hand"])
+                for c in everyone
+                if c.key != "by-hand" and not c.other_layout
+            }
 
     size = corpus.stat().st_size
     print(textwrap.fill(described, 80))
     print(f"{corpus.name}, {size / MB:.1f} MB, {records:,} records; tokenizer {tokenizer.name}")
-    print(f"median of {args.runs} runs, highest peak memory of the process tree; MB = 10^6 bytes\n")
+    print(f"median of {args.runs} runs, highest peak memory of the process tree; MB = 10^6 bytes;")
+    print("x: times faster than by hand, than TRL\n" if trl_ran else "x: times faster than by hand\n")
     print(speed_table(everyone, outputs, size) + "\n")
     print(output_table(everyone, outputs) + "\n")
-    print(verdict(records, rows_agree, agreement))
+    print(verdict(records, rows_agree, agreements))
     if args.json:
         report = {"machine": described, "corpus": corpus.name, "bytes": size, "records": records}
         report |= {"contenders": [as_json(c, outputs[c.key]) for c in everyone]}
-        report |= {"agreement": asdict(agreement) if agreement else None}
+        report |= {"agreements": {key: asdict(found) for key, found in agreements.items()}}
         Path(args.json).write_text(json.dumps(report, indent=2) + "\n")
-    return 1 if not rows_agree or (agreement and agreement.differing["unexplained"]) else 0
+    unexplained = any(found.differing["unexplained"] for found in agreements.values())
+    return 1 if not rows_agree or unexplained else 0
 
 
 def arguments() -> argparse.Namespace:
@@ -64,7 +76,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--corpus", metavar="FILE", default=os.environ.get("CORPUS"))
     parser.add_argument("--tokenizer", metavar="FOLDER", default=os.environ.get("TOKENIZER"))
-    parser.add_argument("--runs", metavar="N", type=int, default=1)
+    parser.add_argument("--runs", metavar="N", type=int, default=3, help="timed rounds (3)")
     parser.add_argument("--json", metavar="FILE", help="write every run's figures here")
     parser.add_argument("--skip", choices=KEYS, action="append", default=[])
     args = parser.parse_args()
@@ -86,7 +98,7 @@ def race(everyone: list[Contender], corpus: Path, tokenizer: Path, runs: int, fo
     """
     first_records = folder / "first-records.jsonl"
     with corpus.open("rb") as file:
-        first_records.write_bytes(b"".join(islice(file, SAMPLE)))
+        first_records.write_bytes(b"".join(islice(file, WARM_UP)))
     # Nothing here needs the network, and waiting for it would be no one's speed. Temporary files
     # go with the folder, also those of a contender that was killed.
     env = os.environ | {"HF_HUB_OFFLINE": "1", "TMPDIR": str(folder)}
@@ -104,7 +116,7 @@ def race(everyone: list[Contender], corpus: Path, tokenizer: Path, runs: int, fo
             say(f"{f'run {number}' if number else 'warm-up'}: {contender.name}")
             try:
                 usage = run(argv, cwd=CHECKOUT, env=env, log=folder / "log.txt")
-            except CommandFailed as error:
+            except CommandFailedError as error:
                 raise SystemExit(f"{contender.name} failed: {error}") from None
             if number > 0:
                 contender.runs.append(usage)
@@ -115,20 +127,16 @@ def count_records(corpus: Path) -> int:
         return sum(1 for line in file if line.strip())
 
 
-def verdict(records: int, rows_agree: bool, agreement: Agreement | None) -> str:
+def verdict(records: int, rows_agree: bool, agreements: dict[str, Agreement]) -> str:
     """One paragraph: do the outputs say the same?"""
     if not rows_agree:
         return f"ROWS DIFFER: {records:,} records were read, see the table; nothing was compared"
-    if agreement is None:
-        return "all wrote one row for each record"
-    compared = agreement.equal + agreement.differing.total()
     lines = ["all wrote one row for each record"]
-    lines.append(
-        f"{agreement.equal} of {compared} sampled rows: llama3 equals by hand, ids and labels"
-    )
-    lines += [f"{count} differ: {reason}" for reason, count in agreement.differing.items()]
-    if agreement.first:
-        lines.append(f"the first: {agreement.first}")
+    for key, found in agreements.items():
+        lines.append(f"{key}: {found.equal:,} of {records:,} rows equal by hand, ids and labels")
+        lines += [f"  {count:,} differ: {reason}" for reason, count in found.differing.items()]
+        if found.first:
+            lines.append(f"  for example {found.first}")
     return "\n".join(lines)
 
 

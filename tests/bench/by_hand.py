@@ -24,9 +24,7 @@ def to_messages(record: dict[str, Any]) -> list[dict[str, str]]:
 def tokenize(record: dict[str, Any], tokenizer: Any) -> dict[str, list[int]]:
     messages = to_messages(record)
     ids = tokenizer.apply_chat_template(messages, return_dict=False)
-    prompt = tokenizer.apply_chat_template(
-        messages[:-1], add_generation_prompt=True, return_dict=False
-    )
+    prompt = tokenizer.apply_chat_template(messages[:-1], add_generation_prompt=True, return_dict=False)
     return {
         "input_ids": ids,
         "attention_mask": [1] * len(ids),

@@ -38,9 +38,7 @@ def built_corpus() -> Path:
     if not corpus.exists():
         unfinished = corpus.with_suffix(".part")
         if maker is tool:
-            subprocess.run(
-                [sys.executable, str(tool), str(unfinished)], check=True, stdout=sys.stderr
-            )
+            subprocess.run([sys.executable, str(tool), str(unfinished)], check=True, stdout=sys.stderr)
         else:
             write_corpus(unfinished)
         unfinished.rename(corpus)

@@ -14,7 +14,7 @@ INTERVAL = 0.05  # seconds between two looks at memory
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
-class CommandFailed(Exception):
+class CommandFailedError(Exception):
     """The command ended with another code than 0; the text is the end of what it printed."""
 
 
@@ -26,7 +26,7 @@ class Usage:
 
 
 def run(argv: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path) -> Usage:
-    """Run `argv` to its end, its output going to `log`; raises CommandFailed."""
+    """Run `argv` to its end, its output going to `log`; raises CommandFailedError."""
     with log.open("wb") as output:
         start = time.perf_counter()
         # A session of its own names the whole tree, workers that outlive their parent included.
@@ -47,7 +47,7 @@ def run(argv: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path) -> Us
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         tail = log.read_text(errors="replace").splitlines()[-20:]
-        raise CommandFailed("\n".join([f"exit code {process.returncode}", *tail]))
+        raise CommandFailedError("\n".join([f"exit code {process.returncode}", *tail]))
     # ru_maxrss is the largest single process, seen by the kernel: sampling can only miss peaks.
     peak = max(sampler.peak, used.ru_maxrss * MAXRSS_UNIT)
     return Usage(seconds, used.ru_utime + used.ru_stime, peak)
