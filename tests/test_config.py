@@ -114,29 +114,64 @@ def test_ready_configs_load(path: Path) -> None:
     assert load_config(str(path), {}) != Config()
 
 
+# The place is that of the top-level key; of a file that is no mapping it is the file.
 MISTAKES = {
-    "unknown key": ("max_lenght: 7", "unknown key 'max_lenght'; did you mean 'max_length'?"),
-    "flag as key": ("max-length: 7", "unknown key 'max-length'; did you mean 'max_length'?"),
+    "unknown key": ("max_lenght: 7", ":1:1", "unknown key 'max_lenght'; did you mean 'max_length'?"),
+    "unknown key, further down": (
+        "limit: 5\n\nfield:\n  output: answer\nmax_lenght: 7",
+        ":5:1",
+        "unknown key 'max_lenght'; did you mean 'max_length'?",
+    ),
+    "unknown key in braces": ("{limit: 5, lmit: 7}", ":1:12", "unknown key 'lmit'; did you mean 'limit'?"),
+    "flag as key": ("max-length: 7", ":1:1", "unknown key 'max-length'; did you mean 'max_length'?"),
     "another program's key": (
         "sequence_len: 7",
+        ":1:1",
         f"unknown key 'sequence_len'; known: {', '.join(sorted(FIELDS))}",
     ),
-    "text for a number": ("max_length: x", "Expected `int | null`, got `str` - at `max_length`"),
-    "fraction": ("max_length: 1.5", "Expected `int | null`, got `float` - at `max_length`"),
-    "not a number": ("max_length: .nan", "Expected `int | null`, got `float` - at `max_length`"),
-    "true for a number": ("max_length: true", "Expected `int | null`, got `bool` - at `max_length`"),
-    "no is text": ("max_length: no", "Expected `int | null`, got `str` - at `max_length`"),
-    "number for text": ("output: 7", "Expected `str | null`, got `int` - at `output`"),
-    "text for a list": ("inputs: a.jsonl", "Expected `array`, got `str` - at `inputs`"),
-    "number in a list": ("inputs: [a.jsonl, 7]", "Expected `str`, got `int` - at `inputs[1]`"),
-    "list for text": ("template: [alpaca]", "Expected `str | null`, got `array` - at `template`"),
-    "number in a map": ("field: {output: 3}", "Expected `str`, got `int` - at `field[...]`"),
-    "null for a map": ("field:", "Expected `object`, got `null` - at `field`"),
-    "unknown choice": ("train_on: assistent", "Invalid enum value 'assistent' - at `train_on`"),
-    "list": ("- a", "expected `key: value` lines, found list"),
-    "text": ("template", "expected `key: value` lines, found str"),
-    "empty": ("# nothing", "expected `key: value` lines, found NoneType"),
-    "too large": ("#" * (1 << 20) + "\n", "1048578 bytes; a config or template of over 1 MiB is not read"),
+    "text for a number": ("max_length: x", ":1:1", "max_length: expected a whole number, found text"),
+    "text for a number, further down": (
+        "# seven\nlimit: 5\nmax_length: seven",
+        ":3:1",
+        "max_length: expected a whole number, found text",
+    ),
+    "true for a number": ("limit: true", ":1:1", "limit: expected a whole number, found true or false"),
+    "no is text": ("max_length: no", ":1:1", "max_length: expected a whole number, found text"),
+    "number for text": ("output: 7", ":1:1", "output: expected text, found a whole number"),
+    "text for a list": ("inputs: a.jsonl", ":1:1", "inputs: expected a list, found text"),
+    "number in a list": (
+        "limit: 5\ninputs:\n- a.jsonl\n- 7",
+        ":2:1",
+        "inputs[1]: expected text, found a whole number",
+    ),
+    "list for text": ("template: [alpaca]", ":1:1", "template: expected text, found a list"),
+    "map for text": ("template: {name: alpaca}", ":1:1", "template: expected text, found a map"),
+    "number in a map": ("field: {output: 3}", ":1:1", "field[...]: expected text, found a whole number"),
+    "null for a map": ("field:", ":1:1", "field: expected a map, found nothing"),
+    "null for a choice": ("train_on: null", ":1:1", "train_on: expected text, found nothing"),
+    "unknown choice": (
+        "limit: 5\ntrain_on: assistent",
+        ":2:1",
+        "train_on: 'assistent' is not one of its values; did you mean 'assistant'?",
+    ),
+    "choice that is near nothing": (
+        "train_on_eos: 'no'",
+        ":1:1",
+        "train_on_eos: 'no' is not one of its values; did you mean 'none'?",
+    ),
+    "choice that may be left out": (
+        "compression: zip",
+        ":1:1",
+        "compression: 'zip' is not one of its values; did you mean 'gzip'?",
+    ),
+    "list": ("- a", "", "expected `key: value` lines, found a list"),
+    "text": ("template", "", "expected `key: value` lines, found plain text"),
+    "empty": ("# nothing", "", "expected `key: value` lines, found nothing"),
+    "too large": (
+        "#" * (1 << 20) + "\n",
+        "",
+        "1048578 bytes; a config or template of over 1 MiB is not read",
+    ),
 }
 PLACED = {
     "key twice": ("limit: 1\nlimit: 2", "2:1", "key 'limit' is there twice"),
@@ -168,8 +203,14 @@ def mistake(path: Path, text: str | bytes) -> str:
 
 @pytest.mark.parametrize("case", MISTAKES)
 def test_a_mistake_in_the_file_names_the_file_and_the_key(tmp_path: Path, case: str) -> None:
-    text, message = MISTAKES[case]
-    assert mistake(tmp_path / "own.yaml", text) == f"own.yaml: {message}"
+    text, place, message = MISTAKES[case]
+    assert mistake(tmp_path / "own.yaml", text) == f"own.yaml{place}: {message}"
+
+
+@pytest.mark.parametrize("number", ["1.5", ".nan", ".inf"])
+def test_a_number_that_is_not_whole(tmp_path: Path, number: str) -> None:
+    found = mistake(tmp_path / "own.yaml", f"limit: 5\nmax_length: {number}")
+    assert found.startswith("own.yaml:2:1: max_length: expected a whole number, found ")
 
 
 @pytest.mark.parametrize("case", PLACED)
@@ -202,7 +243,7 @@ def test_plain_text_in_yaml_is_text(tmp_path: Path, text: str, system: str | Non
 def test_counts_below_one_are_refused(name: str, value: int) -> None:
     with pytest.raises(ConfigError) as refused:
         load_config(None, {name: value})
-    assert str(refused.value) == f"--{name.replace('_', '-')} {value}: must be 1 or more"
+    assert str(refused.value) == f"{name}: expected 1 or more, found {value}"
 
 
 @pytest.mark.parametrize("compression", ["zstd", "snappy", "lz4", "gzip", "none"])

@@ -124,36 +124,27 @@ MALFORMED = {
     ),
     "key that is no text": ("1: x\n", "own.yaml:1:1: key 1 is not text; put it in quotes"),
     "syntax": ("roles: [\n", "own.yaml:2:1: expected the node content, but found '<stream end>'"),
-    "list": ("- a\n", "own.yaml: expected `key: value` lines, found list"),
-    "nothing": ("", "own.yaml: expected `key: value` lines, found NoneType"),
+    "list": ("- a\n", "own.yaml: expected `key: value` lines, found a list"),
+    "nothing": ("", "own.yaml: expected `key: value` lines, found nothing"),
     "neither kind": (
         "name: own\n",
         "own.yaml: neither `roles:` (a chat layout) nor `prompt:` and `completion:` is there",
     ),
-    "unknown key": (ROLES + "begn: x\n", "own.yaml: unknown key 'begn'; did you mean 'begin'?"),
+    "unknown key": (ROLES + "begn: x\n", "own.yaml:5:1: unknown key 'begn'; did you mean 'begin'?"),
     "key of the other kind": (
         ROLES + "completion: x\n",
-        "own.yaml: unknown key 'completion'; known: begin, close, control_tokens, default_system, "
+        "own.yaml:5:1: unknown key 'completion'; known: begin, close, control_tokens, default_system, "
         "description, name, roles, system_in_user, trim",
     ),
     "unknown key of a prompt": (
         "prompt: x\ncompletion: '{a}'\nends: x\n",
-        "own.yaml: unknown key 'ends'; did you mean 'end'?",
+        "own.yaml:3:1: unknown key 'ends'; did you mean 'end'?",
     ),
-    "unknown key inside": (
-        ROLES.replace('before: "U: "', "befor: x"),
-        "own.yaml: it contains unknown field `befor` - at `roles[...]`",
-    ),
-    "unknown key in a wording": (
-        "prompt: [{text: x, if: [a]}]\ncompletion: '{a}'\n",
-        "own.yaml: it contains unknown field `if` - at `prompt[0]`",
-    ),
-    "no completion": ("prompt: x\n", "own.yaml: Object missing required field `completion`"),
     "`no` where true or false is meant": (
         ROLES + "trim: no\n",
-        "own.yaml: Expected `bool`, got `str` - at `trim`",
+        "own.yaml:5:1: trim: expected true or false, found text",
     ),
-    "number for text": (ROLES + "begin: 1\n", "own.yaml: Expected `str`, got `int` - at `begin`"),
+    "number for text": (ROLES + "begin: 1\n", "own.yaml:5:1: begin: expected text, found a whole number"),
 }
 
 
@@ -161,6 +152,23 @@ MALFORMED = {
 def test_malformed_file(write: Write, case: str) -> None:
     text, expected = MALFORMED[case]
     assert refusal(write(text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "field"),
+    [
+        (ROLES.replace('before: "U: "', "befor: x"), "own.yaml:2:1: roles[...]: ", "befor"),
+        ("completion: '{a}'\nprompt: [{text: x, if: [a]}]\n", "own.yaml:2:1: prompt[0]: ", "if"),
+        ("prompt: x\n", "own.yaml: ", "completion"),
+    ],
+    ids=["unknown key inside", "unknown key in a wording", "no completion"],
+)
+def test_a_field_that_does_not_belong_or_is_missing_is_named(
+    write: Write, text: str, place: str, field: str
+) -> None:
+    found = refusal(write(text))
+    assert found.startswith(place)
+    assert field in found.removeprefix(place).replace("`", " ").split()
 
 
 def test_words_that_yaml_1_1_reads_as_something_else_stay_text(write: Write) -> None:
