@@ -305,7 +305,34 @@ def test_sharegpt() -> None:
         answer("", tool_calls=[first, second], trained=False),
         answer("b"),
     ]
-    assert parse("sharegpt", record) == Conversation(messages, tools=[{"name": "f"}])
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    assert parse("sharegpt", record) == Conversation(messages, tools=tools)
+
+
+BARE = {"name": "f", "description": "d", "parameters": {"type": "object", "properties": {}}}
+WRAPPED = {"type": "function", "function": BARE}
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+@pytest.mark.parametrize(
+    ("tools", "found"),
+    [
+        ([BARE], [WRAPPED]),
+        ([WRAPPED], [WRAPPED]),
+        ([WRAPPED, {"name": "g"}, BARE], [WRAPPED, {"type": "function", "function": {"name": "g"}}, WRAPPED]),
+        # What is not the bare function that ShareGPT gives is left to the template.
+        ([{"function": BARE}], [{"function": BARE}]),
+        ([{"type": "web_search", "name": "w"}], [{"type": "web_search", "name": "w"}]),
+        ([{"title": "f"}], [{"title": "f"}]),
+    ],
+)
+def test_bare_tools_are_wrapped_as_templates_expect_them(tools: Any, found: Any, as_text: bool) -> None:
+    given = json.dumps(tools) if as_text else tools
+    sharegpt = {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]}
+    messages = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
+    expected = Conversation([user("a"), answer("b")], tools=found)
+    assert parse("sharegpt", {**sharegpt, "tools": given}) == expected
+    assert parse("messages", {**messages, "tools": given}) == expected
 
 
 def test_turns_under_other_names() -> None:
