@@ -6,12 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import fastokens
 import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 import small_tokenizers
+import tokenizers
 from conftest import Ended, make, spans
+from tokenizers import decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer
 
 from sftcli.conversation import Conversation, Message
@@ -61,11 +64,25 @@ class NoZebra(FastEngine):
         return replace(right, ids=ids)
 
 
-class Refusing(FastEngine):
-    """A fast engine that does not read the tokenizer after all."""
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        raise ValueError("no such pre-tokenizer")
+@pytest.fixture
+def refused_late(tmp_path: Path) -> tuple[Tokenizer, str]:
+    """A byte-level BPE, as the fast engine wants it, that its library does not read; and its reason."""
+    built = tokenizers.Tokenizer(models.BPE())
+    built.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.UnicodeScripts(),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
+    built.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=300, show_progress=False, initial_alphabet=alphabet)
+    built.train_from_iterator(small_tokenizers.WORDS, trainer)
+    tokens = small_tokenizers.control(*small_tokenizers.CHATML)
+    found = small_tokenizers.save(built, tmp_path / "scripts", tokens, {"eos_token": "<|im_end|>"})
+    with pytest.raises(ValueError, match="pre-tokenizer") as refused:
+        fastokens.Tokenizer.from_json_str(found.json.decode())
+    return found, str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -95,13 +112,11 @@ def test_a_tokenizer_that_the_fast_engine_cannot_read_takes_the_reference(small:
         Engines(small(name), "fastokens", LARGE)
 
 
-def test_a_tokenizer_that_the_fast_engine_refuses_late(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sftcli.crosscheck.FastEngine", Refusing)
-    engines = chosen(small("chatml"), "auto", LARGE, rendered())
+def test_a_tokenizer_that_the_fast_engine_refuses_late(refused_late: tuple[Tokenizer, str]) -> None:
+    tokenizer, reason = refused_late
+    engines = chosen(tokenizer, "auto", LARGE, rendered())
     assert engines.engine().name == "tokenizers"
-    assert engines.warning == (
-        "fastokens does not read this tokenizer (no such pre-tokenizer); using tokenizers"
-    )
+    assert engines.warning == f"fastokens does not read this tokenizer ({reason}); using tokenizers"
 
 
 def test_a_fast_engine_that_differs_is_not_used(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,6 +169,18 @@ def test_encoder_that_does_not_fit_ends_with_2(
     ended = sftcli_here("prepare", str(tmp_path / "in.jsonl"), "-t", small("gemma").name, *args)
     assert ended == Ended(2, "", "error: --encoder fastokens: not a byte-level BPE; use --encoder auto\n")
     assert not (tmp_path / "out").exists()
+
+
+def test_encoder_that_is_asked_for_and_refused_late_ends_with_2(
+    refused_late: tuple[Tokenizer, str], tmp_path: Path, sftcli_here: Callable[..., Ended]
+) -> None:
+    tokenizer, reason = refused_late
+    (tmp_path / "in.jsonl").write_text('{"prompt": "a", "completion": "b"}\n')
+    args = ("-t", tokenizer.name, "--template", "plain", "-o", str(tmp_path / "out"))
+    ended = sftcli_here("prepare", str(tmp_path / "in.jsonl"), *args, "--encoder", "fastokens")
+    assert ended == Ended(2, "", f"error: --encoder fastokens: {reason}; use --encoder auto\n")
+    assert not (tmp_path / "out").exists()
+    assert sftcli_here("prepare", str(tmp_path / "in.jsonl"), *args, "--quiet") == Ended(0, "", "")
 
 
 # Tokenizers that are extended
