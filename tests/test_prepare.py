@@ -41,6 +41,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from sftcli.config import COMPRESSIONS
+from sftcli.errors import FileError
 from sftcli.plan import plan_splits
 from sftcli.tokenizer import load_tokenizer
 
@@ -330,6 +331,27 @@ def test_every_input_is_a_shard(tmp_path: Path, format_: str, names: list[str]) 
     ]
     assert [entry["file"] for entry in facts["inputs"]] == [str(file) for file in files]
     assert {name for name in facts["files"] if name.endswith(format_)} == set(names)
+
+
+def test_inputs_without_records_stand_before_one_that_has_some(tmp_path: Path) -> None:
+    """The record format is that of the first input that has a record; every line is read once."""
+    (tmp_path / "empty.jsonl").touch()
+    (tmp_path / "blank.jsonl").write_bytes(b"\n \t\r\n\n")
+    source = write(tmp_path / "in.jsonl", *TALKS)
+    make(tmp_path / "alone", source, template="chatml")
+    inputs = [tmp_path / "empty.jsonl", tmp_path / "blank.jsonl", source]
+    report = make(tmp_path / "out", *inputs, template="chatml")
+    assert rows(tmp_path / "out") == rows(tmp_path / "alone")
+    assert (report.record_format, manifest(tmp_path / "out")["counts"]["blank"]) == ("messages", 3)
+    check_sums(tmp_path / "out", len(TALKS) + 3)
+
+
+def test_the_input_without_a_known_format_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").touch()
+    odd = write(tmp_path / "odd.jsonl", {"x": 1})
+    with pytest.raises(FileError) as refused:
+        make(tmp_path / "out", tmp_path / "empty.jsonl", odd, template="chatml")
+    assert str(refused.value).startswith(f"{odd}: no known record format: the fields there are 'x'; ")
 
 
 def test_a_pattern_names_its_files_in_sorted_order(tmp_path: Path) -> None:
