@@ -11,13 +11,16 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import small_tokenizers
 from conftest import CONFIGS, EXAMPLES, Ended, make, run_sftcli, tree
 from huggingface_hub.constants import HF_HUB_CACHE
 
@@ -267,6 +270,80 @@ def test_nothing_is_written_where_records_are_bad(tmp_path: Path, sftcli_here: H
     ended = sftcli_here("prepare", str(tmp_path / "in.jsonl"), *CHATML, "-o", str(tmp_path / "deep" / "out"))
     assert (ended.code, ended.out) == (1, "")
     assert list(tree(tmp_path)) == ["in.jsonl"]
+
+
+# Names of files and folders
+
+
+def test_a_folder_named_demo_is_not_the_demo_tokenizer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sftcli_here: Here
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for out in ("demo", "again"):  # the second run finds the first one's output beside it
+        assert sftcli_here("prepare", CHAT, *CHATML, "-o", out, "--quiet") == Ended(0, "", "")
+    assert tree(Path("demo")) == tree(Path("again"))
+    # A folder that holds a tokenizer is one, whatever its name.
+    Path("other").mkdir()
+    shutil.copytree(small_tokenizers.chatml(tmp_path / "small").name, "other/demo")
+    monkeypatch.chdir("other")
+    assert sftcli_here("prepare", CHAT, *CHATML, "-o", "out", "--quiet") == Ended(0, "", "")
+    saved = (tmp_path / "other" / "demo" / "tokenizer.json").read_bytes()
+    assert Path("out/tokenizer/tokenizer.json").read_bytes() == saved
+
+
+ABOUT_ROWS = [
+    *("-t x", "--tokenizer x", "--template x", "--spans marks", "--injected mask", "--system x"),
+    *("--record-format text", "--field a=b", "--train-on all", "--train-on-eos none", "--max-length 5"),
+    *("--limit 0", "--truncation drop", "--pad-token x", "--encoder auto", "--config own.yaml"),
+]
+
+
+@pytest.mark.parametrize("option", ABOUT_ROWS)
+def test_a_prepared_folder_takes_no_option_that_says_how_rows_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sftcli_here: Here, option: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("out").mkdir()
+    given, value = option.split()
+    name = "--tokenizer" if given == "-t" else given
+    assert sftcli_here("inspect", "out", given, value) == Ended(
+        *(2, ""),
+        f"error: {name}: out is a prepared folder, whose manifest says how its rows were made; "
+        "leave the option out, or name raw data\n",
+    )
+
+
+ESCAPE, WRITTEN_OUT = "\x1b[31mred\x07", r"\x1b[31mred\x07"
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (("prepare", f"{ESCAPE}.jsonl"), 2, "{}.jsonl: no file matches this pattern (looked in HERE)"),
+        (("inspect", ESCAPE), 2, "{}: no file matches this pattern (looked in HERE)"),
+        (("prepare", "--config", ESCAPE), 2, "{}: cannot be read: No such file or directory"),
+        (("templates", "show", f"{ESCAPE}.yaml"), 2, "{}.yaml: cannot be read: No such file or directory"),
+        (
+            ("prepare", f"odd{ESCAPE}"),
+            1,
+            "odd{}: no known record format: the fields there are 'x\\x1b'; known are alpaca",
+        ),
+        (("prepare", "in.jsonl", "-o", f"there{ESCAPE}/x"), 3, "there{}/x: cannot be written: Not a dir"),
+    ],
+    ids=["input", "source", "config", "template", "format", "output"],
+)
+def test_a_message_prints_no_control_character_of_a_file_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sftcli_here: Here, args: Any, code: int, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(f"there{ESCAPE}").touch()
+    Path(f"odd{ESCAPE}").write_bytes(b'{"x\\u001b": 1}\n')
+    Path("in.jsonl").write_bytes(b'{"prompt": "a", "completion": "b"}\n')
+    more = ("-t", "demo", *(() if "-o" in args else ("-o", "out"))) if args[0] == "prepare" else ()
+    ended = sftcli_here(*args, *more)
+    expected = message.format(WRITTEN_OUT).replace("HERE", str(tmp_path))
+    assert (ended.code, ended.out, ended.err[: len("error: " + expected)]) == (code, "", "error: " + expected)
+    assert [char for char in ended.err if not char.isprintable()] == ["\n"]
 
 
 if __name__ == "__main__":
