@@ -7,7 +7,7 @@ from sftcli.cli.options import debug_option
 
 @click.group()
 def templates() -> None:
-    """List and show prompt and chat layouts."""
+    """List, show and check prompt and chat layouts."""
 
 
 @templates.command("list")
@@ -53,3 +53,44 @@ def show(name: str, tokenizer: str | None, color: str) -> None:
         template = template.resolve(loaded.specials, loaded.bos)
     text = show_template(template, screen.color, screen.width, screen.ascii_only, control)
     click.echo(text, color=screen.color)
+
+
+@templates.command()
+@click.argument("name", metavar="NAME|FILE|TOKENIZER")
+@click.option("-t", "--tokenizer", metavar="NAME", help="Check the template with this tokenizer.")
+@click.option(
+    "--template-arg",
+    "template_args",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A chat template's own variable, such as enable_thinking=false (repeatable).",
+)
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
+@debug_option
+def check(name: str, tokenizer: str | None, template_args: tuple[str, ...], form: str, color: str) -> int:
+    """Try a template out, and say what it does before any data goes through it.
+
+    NAME is a built-in name or a .yaml or .jinja file, checked with the tokenizer of -t; or a tokenizer
+    (a folder, a tokenizer.json, a hub name, `demo`), whose own chat template is checked. Ends with 1
+    where training with it would go wrong.
+
+    \b
+    sftcli templates check llama3 -t meta-llama/Llama-3.1-8B-Instruct
+    sftcli templates check Qwen/Qwen3-0.6B --template-arg enable_thinking=false
+    """
+    import json
+
+    from sftcli.check import check_template
+    from sftcli.cli.options import _typed, key_values
+    from sftcli.cli.terminal import terminal
+    from sftcli.view.check import check_json, show_check
+
+    args = {key: _typed(text) for key, text in key_values(template_args, "--template-arg").items()}
+    report = check_template(name, tokenizer, args)
+    if form == "json":
+        click.echo(json.dumps(check_json(report), ensure_ascii=False))
+    else:
+        screen = terminal(color)
+        click.echo(show_check(report, screen), color=screen.color)
+    return 1 if report.errors else 0
