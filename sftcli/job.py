@@ -9,8 +9,9 @@ from sftcli.config import Config
 from sftcli.errors import ConfigError, RecordError, TemplateError
 from sftcli.parse import Parser, decode_line, detect_format, make_parser
 from sftcli.render import MaskPolicy, Renderer, RoleRenderer, render_prompt, render_segments
-from sftcli.templates import PromptTemplate, RoleTemplate, load_template
+from sftcli.templates import PromptTemplate, RoleTemplate, as_jinja, load_template
 from sftcli.tokenizer import Tokenizer, load_tokenizer, names_of
+from sftcli.yamlfile import nearest
 
 if TYPE_CHECKING:
     from sftcli.chat_template import ChatTemplate
@@ -31,6 +32,20 @@ class Job:
     template: str
     parse: Parser
     render: Renderer
+    layout: "AnyTemplate | None"
+
+    def tokenizer_files(self) -> dict[str, bytes]:
+        """The tokenizer to save with the rows, its chat template the one that they were made with.
+
+        Rows of a prompt template are no chats: the tokenizer then has none.
+        """
+        if self.layout is None or self.template == "tokenizer":
+            return self.tokenizer.saved_files()
+        if isinstance(self.layout, PromptTemplate):
+            return self.tokenizer.with_chat_template(None)
+        if isinstance(self.layout, RoleTemplate):
+            return self.tokenizer.with_chat_template(as_jinja(self.layout))
+        return self.tokenizer.with_chat_template(self.layout.source)
 
 
 def make_job(config: Config, tokenizer: Tokenizer, sample: Sequence[bytes]) -> Job:
@@ -39,11 +54,14 @@ def make_job(config: Config, tokenizer: Tokenizer, sample: Sequence[bytes]) -> J
     fields = (template.required, template.optional) if isinstance(template, PromptTemplate) else ((), ())
     record_format: str = config.record_format
     if record_format == "auto":
-        record_format = detect_format(_records(sample), config.field, fields[0])
+        record_format = _detect(_records(sample), config, template)
     if record_format in _OWN_LAYOUT:
         template = None
     elif template is None:
         template = _default_template(record_format, tokenizer, config)
+    if isinstance(template, RoleTemplate | PromptTemplate):
+        template = template.resolve(tokenizer.specials, tokenizer.bos)
+        _check_control_tokens(template.name, template.control_tokens, tokenizer)
     return Job(
         config=config,
         tokenizer=tokenizer,
@@ -51,6 +69,24 @@ def make_job(config: Config, tokenizer: Tokenizer, sample: Sequence[bytes]) -> J
         template=template.name if template else record_format,
         parse=make_parser(record_format, config.field, fields),
         render=_renderer(template, tokenizer, config),
+        layout=template,
+    )
+
+
+def _detect(records: Sequence[dict[str, object]], config: Config, template: "AnyTemplate | None") -> str:
+    required = template.required if isinstance(template, PromptTemplate) else ()
+    try:
+        return detect_format(records, config.field, required)
+    except RecordError:
+        if not (records and isinstance(template, PromptTemplate)):
+            raise
+    # The template is named by the user and the records are of no known shape: one of the two is off.
+    there = list(records[0])
+    missing = next(name for name in required if config.field.get(name, name) not in there)
+    raise TemplateError(
+        f"template {template.name!r} uses the field {missing!r}, which the records do not have"
+        f"{nearest(missing, there).replace('known:', 'they have')}. Mend the template, or map the fields: "
+        + " ".join(f"--field {name}=KEY" for name in required)
     )
 
 
@@ -115,13 +151,11 @@ def _renderer(template: AnyTemplate | None, tokenizer: Tokenizer, config: Config
         )
     if not isinstance(template, RoleTemplate | PromptTemplate):
         return partial(template.render_row, policy=policy, system=config.system)
-    resolved = template.resolve(tokenizer.specials, tokenizer.bos)
-    _check_control_tokens(resolved.name, resolved.control_tokens, tokenizer)
-    if isinstance(resolved, PromptTemplate):
-        if config.system is not None and "system" not in (*resolved.optional, *resolved.required):
-            raise ConfigError(f"--system: template {resolved.name!r} has no place for a system text")
-        return partial(render_prompt, template=resolved, policy=policy, system=config.system)
-    return RoleRenderer(resolved, policy, config.system)
+    if isinstance(template, RoleTemplate):
+        return RoleRenderer(template, policy, config.system)
+    if config.system is not None and "system" not in (*template.optional, *template.required):
+        raise ConfigError(f"--system: template {template.name!r} has no place for a system text")
+    return partial(render_prompt, template=template, policy=policy, system=config.system)
 
 
 def _check_control_tokens(template: str, needed: Sequence[str], tokenizer: Tokenizer) -> None:
@@ -130,5 +164,6 @@ def _check_control_tokens(template: str, needed: Sequence[str], tokenizer: Token
         flags = " ".join(f"--add-special-token '{token}'" for token in missing)
         raise TemplateError(
             f"template {template!r} needs control tokens that tokenizer {tokenizer.name!r} does not have: "
-            f"{names_of(missing)}. Take a template that fits the tokenizer, or extend it: {flags}"
+            f"{names_of(missing)}. Take a template that fits the tokenizer, or extend it: {flags} "
+            "(and name the token that ends a turn with --eos-token)"
         )

@@ -65,7 +65,7 @@ def read_manifest(out: Path) -> dict[str, Any]:
         manifest = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except FileNotFoundError:
         raise EnvironmentFault(
-            f"{out}: has no {MANIFEST}, so it is no finished dataset; run `sftcli prepare` into it again"
+            f"{out}: has no {MANIFEST}: this is no dataset of sftcli, or one that was not finished"
         ) from None
     except (OSError, msgspec.DecodeError) as problem:
         raise OutputError(f"{path}: cannot be read: {problem}") from None

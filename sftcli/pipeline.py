@@ -70,7 +70,7 @@ def prepare(
             if _budget(config, total, max_errors).fatal == 0:
                 break
         _refuse_bad(total, config, max_errors)
-        write_side_files(staging, run.job.tokenizer.saved_files(), dataset_card(total.rows, run.job))
+        write_side_files(staging, run.job.tokenizer_files(), dataset_card(total.rows, run.job))
         if config.format == "arrow":
             write_arrow_state(staging, [shard["file"] for shard in shards])
         files = staged_files(staging)

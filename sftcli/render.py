@@ -93,7 +93,7 @@ class RoleRenderer:
         last_trained = turn + _last(trained) if eos == "last" else -2
 
         pieces = self._begin.copy()
-        notes: tuple[str, ...] = ()
+        notes: tuple[str, ...] = ("tools_left_out",) if conversation.tools else ()
         for message, train in zip(messages, trained, strict=True):
             layout = template.layout(message, turn)
             role = message.role
@@ -102,7 +102,7 @@ class RoleRenderer:
                 # An answer that already ends in the terminator's text does not get a second one.
                 text = text.removesuffix(layout.end)
                 text = text.strip() if template.trim else text
-                notes = ("terminator_in_content",)
+                notes += ("terminator_in_content",)
             end = train if eos == "turn" else _end_trained(self._policy, train, turn == last_trained)
             key = (turn, role, train, end)
             before, after = self._known.get(key) or self._around(key, layout)

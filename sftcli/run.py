@@ -12,6 +12,7 @@ from sftcli.plan import STDIN, Split, plan_splits
 from sftcli.read import LineBlock, read_blocks
 from sftcli.tokenizer import Tokenizer
 
+_EMPTY = ("the input is empty", "the inputs are empty")
 _SAMPLE_LINES = 100  # looked at to settle on a record format
 
 
@@ -48,6 +49,8 @@ class Run:
 
     def _make_job(self, config: Config, tokenizer: Tokenizer) -> Job:
         split, sample = self._sample()
+        if not sample:
+            raise FileError(f"{', '.join(self.files)}: no records: " + _EMPTY[len(self.files) > 1])
         try:
             return make_job(config, tokenizer, sample)
         except RecordError as problem:

@@ -212,6 +212,18 @@ class Tokenizer:
         files["tokenizer_config.json"] = msgspec.json.format(config, indent=2) + b"\n"
         return files
 
+    def with_chat_template(self, source: str | None) -> dict[str, bytes]:
+        """The files to save, with this chat template in place of the tokenizer's own (None: without)."""
+        files = {
+            name: raw for name, raw in self.saved_files().items() if not name.startswith("chat_template")
+        }
+        config = _json_object(files.get("tokenizer_config.json"), "tokenizer_config.json")
+        if config.pop("chat_template", None) is not None:
+            files["tokenizer_config.json"] = (
+                msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"
+            )
+        return files if source is None else {**files, "chat_template.jinja": source.encode()}
+
     def with_control_tokens(
         self, tokens: Sequence[str], specials: Mapping[str, str] | None = None
     ) -> "Tokenizer":

@@ -1,5 +1,6 @@
 """Where a tokenizer's files are: a folder, one file, the package, or the hub's local cache."""
 
+import difflib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -88,9 +89,16 @@ def _from_hub(name: str) -> dict[str, bytes]:
             reason = (str(problem).splitlines() or [type(problem).__name__])[0]
             raise TokenizerError(
                 f"tokenizer {name!r}: no such file or folder, not in the hub's local cache ({HF_HUB_CACHE}), "
-                f"and the hub cannot be asked or refuses: {reason}"
+                f"and the hub cannot be asked or refuses: {reason}{_hint(name)}"
             ) from None
     return _read_files(paths)
+
+
+def _hint(name: str) -> str:
+    """The tokenizer that may have been meant: the package's own, or a folder beside us."""
+    here = [entry.name for entry in Path().iterdir() if entry.is_dir()]
+    near = difflib.get_close_matches(name, ["demo", *here], n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _is_on_hub(name: str, file: str) -> bool:

@@ -111,11 +111,11 @@ def config_flags(flags: dict[str, Any]) -> dict[str, Any]:
     return {
         **flags,
         "field": key_values(flags["field"], "--field"),
-        "template_args": {name: _typed(text) for name, text in arguments.items()},
+        "template_args": {name: typed(text) for name, text in arguments.items()},
     }
 
 
-def _typed(text: str) -> Any:
+def typed(text: str) -> Any:
     """true, false, null, a number, a list or an object as in JSON; anything else is text."""
     try:
         return json.loads(text)

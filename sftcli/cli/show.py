@@ -1,6 +1,7 @@
 """What `prepare` prints: the progress bar, the bad records, the report."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from sftcli.run import Run
 
 _NOTES = {
+    "tools_left_out": "the record defines tools, and the template has no place for them",
+    "content_left_out": "the template leaves out the text beside a tool call",
+    "reasoning_left_out": "the template leaves out the reasoning of a turn",
     "terminator_in_content": "an answer already ended in the terminator's text; it stands once",
     "injected_text": "the template put text into an answer that nobody wrote (an empty think block, say)",
 }
@@ -37,7 +41,10 @@ class Bar:
         # Of compressed input only the packed size is known, while what is counted is text.
         plain = all(split.compression is None and split.kind == "jsonl" for split in run.splits)
         total = run.input_bytes if plain and run.input_bytes else None
-        bar = tqdm(total=total, unit="B", unit_scale=True, desc="prepare", file=sys.stderr, leave=False)
+        width = min(shutil.get_terminal_size().columns, 100)  # of a terminal of no size: 80
+        bar = tqdm(
+            total=total, unit="B", unit_scale=True, desc="prepare", file=sys.stderr, leave=False, ncols=width
+        )
         self._bar = bar
 
         def tell(done: int) -> None:
@@ -59,9 +66,12 @@ def bad_records(problem: BadRecordsError) -> None:
         place = click.style(f"{reject.file}:{reject.line}:{reject.column}:", bold=True)
         click.echo(f"{place} {reject.code}: {one_line(reject.message)}", err=True)
     count = _count(problem.total, "bad record")
-    more = f" or more, {len(problem.rejects):,} shown (--max-errors N lists more)" if problem.partial else ""
+    if problem.partial:
+        count = (
+            f"{count} by the time reading stopped, {len(problem.rejects):,} shown (--max-errors N shows more)"
+        )
     click.echo(
-        f"{click.style('error:', fg='red', bold=True)} {count}{more}; nothing was written. "
+        f"{click.style('error:', fg='red', bold=True)} {count}; nothing was written. "
         "Mend the data, or pass --on-error skip or --on-error quarantine.",
         err=True,
     )
@@ -84,6 +94,7 @@ def report_json(run: RunReport) -> dict[str, Any]:
     facts = {name: value for name, value in asdict(run).items() if name not in ("counts", "added_tokens")}
     return {
         **facts,
+        "records": run.counts.records,
         **run.counts.counts(),
         "longest_row_place": run.counts.longest_place,
         "dropped_places": run.counts.places,

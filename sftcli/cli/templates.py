@@ -40,10 +40,16 @@ def show(name: str, tokenizer: str | None, color: str) -> None:
     sftcli templates show configs/templates/qa.yaml -t demo
     """
     from sftcli.cli.terminal import terminal
+    from sftcli.errors import UsageError
     from sftcli.templates import load_template
     from sftcli.tokenizer import load_tokenizer
     from sftcli.view.template import show_template
 
+    if name == "tokenizer" or name.endswith((".jinja", ".j2")):
+        raise UsageError(
+            f"{name}: `templates show` draws layouts in YAML; `sftcli templates check` draws a chat template, "
+            "and tells what it does"
+        )
     screen = terminal(color)
     template = load_template(name)
     control: list[str] = []
@@ -82,11 +88,11 @@ def check(name: str, tokenizer: str | None, template_args: tuple[str, ...], form
     import json
 
     from sftcli.check import check_template
-    from sftcli.cli.options import _typed, key_values
+    from sftcli.cli.options import key_values, typed
     from sftcli.cli.terminal import terminal
     from sftcli.view.check import check_json, show_check
 
-    args = {key: _typed(text) for key, text in key_values(template_args, "--template-arg").items()}
+    args = {key: typed(text) for key, text in key_values(template_args, "--template-arg").items()}
     report = check_template(name, tokenizer, args)
     if form == "json":
         click.echo(json.dumps(check_json(report), ensure_ascii=False))

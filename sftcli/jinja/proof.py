@@ -160,6 +160,8 @@ def left_out(row: Row) -> list[str]:
     for hole in row.layout.holes:
         shown.setdefault(hole.turn, set()).add(hole.field)
     notes: list[str] = []
+    if row.tools and not any(hole.field == "tools" for hole in row.layout.holes):
+        notes.append("tools_left_out")
     for index, message in enumerate(row.messages):
         turn = row.first + index
         fields = shown.get(turn, set())

@@ -5,10 +5,12 @@ prompt    PromptTemplate: a prompt and a completion over a record's fields
 specials  the tokenizer's special tokens in either
 """
 
+import difflib
 from importlib import resources
 from pathlib import Path
 
 from sftcli.errors import TemplateError
+from sftcli.templates.as_jinja import as_jinja
 from sftcli.templates.prompt import Part, PromptFile, PromptTemplate
 from sftcli.templates.role import RoleTemplate, TurnLayout
 from sftcli.yamlfile import check_keys, convert, load_yaml, nearest
@@ -19,6 +21,7 @@ __all__ = [
     "RoleTemplate",
     "Template",
     "TurnLayout",
+    "as_jinja",
     "builtin_names",
     "load_template",
     "template_from_file",
@@ -56,8 +59,10 @@ def template_from_file(path: Path) -> Template:
     elif "prompt" in data:
         kind = PromptFile
     else:
+        wanted = ("roles", "prompt")
+        hint = next((nearest(key, wanted) for key in data if difflib.get_close_matches(key, wanted)), "")
         raise TemplateError(
-            f"{path}: neither `roles:` (a chat layout) nor `prompt:` and `completion:` is there"
+            f"{path}: neither `roles:` (a chat layout) nor `prompt:` and `completion:` is there{hint}"
         )
     check_keys(data, kind.__struct_fields__, str(path), TemplateError)
     loaded = convert(data, kind, str(path), TemplateError)

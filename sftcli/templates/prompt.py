@@ -209,11 +209,12 @@ class PromptFile(msgspec.Struct, forbid_unknown_fields=True):
                 f"template {self.name!r}: `end` is empty: an answer that never ends cannot be "
                 "trained to stop; leave it out for '{eos}'"
             )
+        completion = self.completion.removesuffix(self.end)  # `end` follows it by itself, once
         template = PromptTemplate(
             name=self.name,
             description=self.description,
             variants=tuple((tuple(w.when), _parse_format(w.text, self.name, "prompt")) for w in wordings),
-            completion=_parse_format(self.completion, self.name, "completion"),
+            completion=_parse_format(completion, self.name, "completion"),
             begin=self.begin,
             end=self.end,
             control_tokens=self.control_tokens,

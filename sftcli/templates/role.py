@@ -82,6 +82,12 @@ class RoleTemplate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             )
         if self.system_in_user is not None and "{system}" not in self.system_in_user:
             raise TemplateError(f"template {self.name!r}: system_in_user has no {{system}} in it")
+        for role, turn in self.roles.items():
+            # What follows the terminator is not the model's to write.
+            end = turn.end.rstrip()
+            if end and end != turn.end:
+                after = turn.end.removeprefix(end) + turn.after
+                self.roles[role] = msgspec.structs.replace(turn, end=end, after=after)
         turns = {f"roles.{role}": msgspec.structs.astuple(turn) for role, turn in self.roles.items()}
         for key, texts in {**turns, "begin": (self.begin,), "close": (self.close,)}.items():
             unknown = next((name[0] for name in map(_NAME_IN_BRACES.search, texts) if name), None)

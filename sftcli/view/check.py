@@ -6,7 +6,7 @@ from typing import Any
 from sftcli.check import Finding, Report
 from sftcli.view.cells import one_line
 from sftcli.view.page import Screen, page
-from sftcli.view.template import _control_pattern, _hanging, _spans
+from sftcli.view.template import control_pattern, hanging, piece_spans
 
 # The word says it without colour. SGR parameters of the basic colours, as on the page.
 _WORDS = {"ok": ("ok", "2;32"), "warning": ("warn", "1;33"), "error": ("ERROR", "1;31")}
@@ -19,10 +19,10 @@ def show_check(report: Report, screen: Screen) -> str:
     lines = [f"{one_line(subject.name, screen.ascii_only)}{screen.marks.dot}{kind}", ""]
     names = max(len(finding.name) for finding in report.findings)
     lines += [_finding(finding, names, screen) for finding in report.findings]
-    control = _control_pattern(list(subject.tokenizer.control_tokens))
+    control = control_pattern(list(subject.tokenizer.control_tokens))
     for heading, row in report.sample:
         lines += ["", *([one_line(heading, screen.ascii_only)] if heading else [])]
-        lines += page(_spans(row, control), screen)
+        lines += page(piece_spans(row, control), screen)
     if report.sample:
         legend = screen.paint("trained by default", "text", True)
         lines += ["", legend if screen.color else f"T = {legend}"]
@@ -32,7 +32,7 @@ def show_check(report: Report, screen: Screen) -> str:
 def _finding(finding: Finding, names: int, screen: Screen) -> str:
     word, style = _WORDS[finding.level]
     said = f"{finding.value}: {finding.message}" if finding.message else finding.value
-    text = _hanging(f"{word:<5}  {finding.name:<{names}}  ", one_line(said, screen.ascii_only), screen.width)
+    text = hanging(f"{word:<5}  {finding.name:<{names}}  ", one_line(said, screen.ascii_only), screen.width)
     return _coloured(word, style, screen) + text.removeprefix(word)
 
 

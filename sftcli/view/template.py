@@ -39,7 +39,7 @@ def template_table(rows: Iterable[TemplateRow], width: int, ascii_only: bool = F
     table += [TemplateRow(*(one_line(text, ascii_only) for text in row)) for row in rows]
     names, kinds = (max(width_of(row[column]) for row in table) for column in (0, 1))
     return "\n".join(
-        _hanging(f"{row.name:<{names}}  {row.kind:<{kinds}}  ", row.description, width) for row in table
+        hanging(f"{row.name:<{names}}  {row.kind:<{kinds}}  ", row.description, width) for row in table
     )
 
 
@@ -62,13 +62,13 @@ def show_template(
     lines.append("")
     samples = list(_samples(template))
     for name, text in (*_facts(template), *_from_tokenizer(samples)):
-        lines.append(_hanging(f"{name:<17}", one_line(text, ascii_only), width))
-    control = _control_pattern([*template.control_tokens, *control_tokens])
+        lines.append(hanging(f"{name:<17}", one_line(text, ascii_only), width))
+    control = control_pattern([*template.control_tokens, *control_tokens])
     for heading, sample in samples:
         lines.append("")
         if heading:
             lines.append(one_line(heading, ascii_only))
-        lines += page(_spans(sample, control), screen)
+        lines += page(piece_spans(sample, control), screen)
     legend = screen.paint("trained by default", "text", True)
     return "\n".join([*lines, "", legend if color else f"T = {legend}"])
 
@@ -121,12 +121,12 @@ def _conversation(template: RoleTemplate) -> Conversation:
     return Conversation(messages=[Message(role, text) for role, text in _SAMPLE if role in roles])
 
 
-def _control_pattern(tokens: Collection[str]) -> re.Pattern[str]:
+def control_pattern(tokens: Collection[str]) -> re.Pattern[str]:
     longest_first = sorted(filter(None, set(tokens)), key=lambda token: (-len(token), token))
     return re.compile("|".join([*map(re.escape, longest_first), _PLACEHOLDER.pattern]))
 
 
-def _spans(rendered: Rendered, control: re.Pattern[str]) -> Iterator[Span]:
+def piece_spans(rendered: Rendered, control: re.Pattern[str]) -> Iterator[Span]:
     for piece in rendered.pieces:
         turn, role = (piece.turn if piece.turn >= 0 else None), piece.role or None
         at = 0
@@ -137,7 +137,7 @@ def _spans(rendered: Rendered, control: re.Pattern[str]) -> Iterator[Span]:
         yield Span(piece.text[at:], piece.trained, False, turn, role)
 
 
-def _hanging(head: str, text: str, width: int) -> str:
+def hanging(head: str, text: str, width: int) -> str:
     """`head`, then `text` wrapped beside it."""
     indent = " " * len(head)
     lines = textwrap.wrap(
