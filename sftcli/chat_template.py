@@ -121,7 +121,7 @@ class ChatTemplate:
             if len(self._plans) >= _MAX_PLANS:
                 self._plans.clear()
             self._plans[key] = plan
-        elif crc32(row.layout.text.encode("utf-8", "replace")) % _CHECKED == 0:
+        elif self.program.changes_case or crc32(row.layout.text.encode("utf-8", "replace")) % _CHECKED == 0:
             self._proof.check_text(self.program, row)
             self._proof.check_places(self.program, row)
         elif self.program.has_markup:

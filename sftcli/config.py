@@ -8,7 +8,7 @@ import msgspec
 
 from sftcli.errors import ConfigError
 from sftcli.render import TrainOn, TrainOnEos
-from sftcli.yamlfile import check_keys, convert, load_yaml
+from sftcli.yamlfile import OPTIONS, check_keys, convert, load_yaml
 
 COMPRESSIONS = {
     "parquet": ("zstd", "snappy", "lz4", "gzip", "none"),
@@ -68,7 +68,7 @@ def load_config(path: str | None, flags: Mapping[str, Any]) -> Config:
         check_keys(data, Config.__struct_fields__, path, ConfigError)
         convert(data, Config, path)
     data |= {key: value for key, value in flags.items() if value not in (None, (), [], {})}
-    config = convert(data, Config, "options")
+    config = convert(data, Config, OPTIONS)
     _check(config)
     return config
 

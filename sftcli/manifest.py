@@ -1,7 +1,8 @@
 """manifest.json: what a dataset is, where it came from, and the sums that show that nothing is lost."""
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,10 @@ def read_manifest(out: Path) -> dict[str, Any]:
 
 
 def input_facts(file: str) -> dict[str, Any]:
-    """The name, bytes and sha256 of an input; standard input has only its name."""
-    return {"file": file} if file == STDIN else {"file": file, **file_facts(Path(file))}
+    """The name, bytes and sha256 of an input; standard input and pipes have only their name."""
+    if file == STDIN or not Path(file).is_file():  # a pipe can be read only once
+        return {"file": file}
+    return {"file": file, **file_facts(Path(file))}
 
 
 def file_facts(path: Path) -> dict[str, Any]:
@@ -84,3 +87,8 @@ def file_facts(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"bytes": path.stat().st_size, "sha256": digest}
+
+
+def pretty_json(data: Mapping[str, Any]) -> bytes:
+    """A JSON file for people to read."""
+    return json.dumps(data, indent=2, ensure_ascii=False).encode() + b"\n"

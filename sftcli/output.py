@@ -1,23 +1,16 @@
-"""The output folder: what may be written where, how it is staged, and how it is committed.
-
-Everything is written below OUT/.staging first. A commit moves it into place and writes the
-manifest last: a folder without a manifest is not a dataset.
-"""
+"""The output folder: what may be written where, and the files beside the shards."""
 
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sftcli.errors import EnvironmentFault, OutputError, Reject
+from sftcli.commit import STAGING
+from sftcli.errors import OutputError, Reject
 from sftcli.job import Job
-from sftcli.manifest import MANIFEST, file_facts, read_manifest
-
-_STAGING = ".staging"
+from sftcli.manifest import MANIFEST, pretty_json
+from sftcli.plan import STDIN
 
 
 def shard_name(index: int, total: int, format_: str) -> str:
@@ -27,16 +20,16 @@ def shard_name(index: int, total: int, format_: str) -> str:
     return f"data-{index:05d}-of-{total:05d}.arrow"
 
 
-def check_output(out: Path, overwrite: bool, inputs: Sequence[str]) -> None:
-    """Refuse a folder that is not empty, unless it is a dataset of ours that may be replaced."""
+def check_inputs(out: Path, inputs: Sequence[str]) -> None:
+    """Refuse an output folder that holds an input: what a run writes must not be read by the next."""
     for file in inputs:
-        if out.resolve() in Path(file).resolve().parents:
+        if file != STDIN and out.resolve() in Path(file).resolve().parents:
             raise OutputError(f"{out}: the input {file} lies in this folder; write the output elsewhere")
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise OutputError(f"{out}: is a file; -o names a folder")
-    names = {entry.name for entry in out.iterdir()} - {_STAGING}
+
+
+def check_output(out: Path, overwrite: bool) -> None:
+    """Refuse a folder that is not empty, unless it is a dataset of ours that may be replaced."""
+    names = {entry.name for entry in out.iterdir()} - {STAGING}
     if not names:
         return
     if MANIFEST not in names:
@@ -47,73 +40,6 @@ def check_output(out: Path, overwrite: bool, inputs: Sequence[str]) -> None:
         raise OutputError(
             f"{out}: already holds a dataset; pass --overwrite to replace it, or name another folder"
         )
-
-
-@contextmanager
-def staged(out: Path) -> Iterator[Path]:
-    """A fresh folder to write into. Afterwards it is gone, and so is `out` where nothing is in it."""
-    folder = out / _STAGING
-    existed = out.exists()
-    try:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-    except OSError as problem:
-        raise EnvironmentFault(f"{out}: cannot be written: {problem.strerror}") from None
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if not existed and out.is_dir() and not any(out.iterdir()):
-            out.rmdir()
-
-
-def staged_files(staging: Path) -> dict[str, dict[str, Any]]:
-    """Every file below the staging folder by its path in it, with its bytes and sha256, sorted."""
-    paths = sorted(path for path in staging.rglob("*") if path.is_file())
-    return {path.relative_to(staging).as_posix(): file_facts(path) for path in paths}
-
-
-def commit(staging: Path, out: Path, manifest: Mapping[str, Any]) -> None:
-    """Replace what the old manifest lists by what is staged. The manifest goes first, comes last."""
-    try:
-        for path in _walk(staging):
-            _sync(path)
-        _remove_old(out)
-        for entry in sorted(staging.iterdir()):
-            _move(entry, out / entry.name)
-        _sync(out)
-        staged_manifest = staging / MANIFEST
-        staged_manifest.write_bytes(pretty_json(manifest))
-        _sync(staged_manifest)
-        os.replace(staged_manifest, out / MANIFEST)
-        _sync(out)
-    except OSError as problem:
-        raise EnvironmentFault(f"{out}: cannot be written: {problem}") from None
-
-
-def _move(source: Path, target: Path) -> None:
-    if target.is_dir() and source.is_dir():  # a folder that holds files which are not ours
-        for entry in source.iterdir():
-            os.replace(entry, target / entry.name)
-        _sync(target)
-    else:
-        os.replace(source, target)
-
-
-def _remove_old(out: Path) -> None:
-    """Remove the files that the old manifest lists, and nothing else."""
-    if not (out / MANIFEST).exists():
-        return
-    listed = read_manifest(out)["files"]
-    (out / MANIFEST).unlink()
-    _sync(out)
-    for name in listed:
-        target = out / name
-        if out.resolve() not in target.resolve().parents:
-            continue  # a manifest that was tampered with must not reach outside
-        target.unlink(missing_ok=True)
-        if target.parent != out and target.parent.is_dir() and not any(target.parent.iterdir()):
-            target.parent.rmdir()
 
 
 def write_side_files(folder: Path, tokenizer_files: Mapping[str, bytes], card: str) -> None:
@@ -175,21 +101,3 @@ def dataset_card(rows: int, job: Job) -> str:
         "",
     ]
     return "\n".join(lines)
-
-
-def pretty_json(data: Mapping[str, Any]) -> bytes:
-    return json.dumps(data, indent=2, ensure_ascii=False).encode() + b"\n"
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    for root, _, names in os.walk(folder, topdown=False):
-        yield from (Path(root) / name for name in sorted(names))
-        yield Path(root)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

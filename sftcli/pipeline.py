@@ -16,17 +16,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from sftcli.commit import commit, staged, staged_files
 from sftcli.config import Config
-from sftcli.errors import BadRecordsError, ConfigError, DataError
+from sftcli.errors import BadRecordsError, ConfigError, DataError, OutputError
 from sftcli.manifest import input_facts, make_manifest
 from sftcli.output import (
     append_rejects,
+    check_inputs,
     check_output,
-    commit,
     dataset_card,
     shard_name,
-    staged,
-    staged_files,
     write_arrow_state,
     write_side_files,
 )
@@ -51,12 +50,16 @@ def prepare(
     if config.output is None:
         raise ConfigError("no output folder: name one with -o")
     out = Path(config.output)
-    check_output(out, overwrite, config.inputs)
-    run = Run(config)
-    tell = progress(run) if progress else None
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out}: is a file; -o names a folder")
+    check_inputs(out, config.inputs)
     total = SplitReport()
     shards: list[dict[str, Any]] = []
     with staged(out) as staging, ThreadPoolExecutor(1) as hasher:
+        check_output(out, overwrite)
+        run = Run(config)
+        check_inputs(out, run.files)  # and what patterns stand for
+        tell = progress(run) if progress else None
         inputs = hasher.submit(lambda: [input_facts(file) for file in run.files])
         for split in run.splits:
             name = shard_name(split.index, len(run.splits), config.format)

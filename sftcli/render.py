@@ -43,6 +43,8 @@ class Rendered(msgspec.Struct, gc=False):
         return "".join(piece.text for piece in self.pieces)
 
 
+_ONLY_END = "the answer is empty but for the text of the terminator; drop the record or fill it in"
+
 Renderer = Callable[[Conversation], Rendered]
 
 
@@ -103,6 +105,8 @@ class RoleRenderer:
                 text = text.removesuffix(layout.end)
                 text = text.strip() if template.trim else text
                 notes += ("terminator_in_content",)
+                if train and not text:
+                    raise RecordError("empty_answer", f"message {turn}: {_ONLY_END}", path=("messages", turn))
             end = train if eos == "turn" else _end_trained(self._policy, train, turn == last_trained)
             key = (turn, role, train, end)
             before, after = self._known.get(key) or self._around(key, layout)
@@ -153,6 +157,8 @@ def render_prompt(
         text = completion.pop()[0].removesuffix(template.end)
         completion += [(text, True)] if text else []
         notes = ("terminator_in_content",)
+        if not completion:
+            raise RecordError("empty_answer", _ONLY_END)
     for text, content in completion:
         pieces.append(Piece(text, content, True, 1, "assistant"))
     pieces.append(Piece(template.end, False, _end_trained(policy, True, True), 1, "assistant"))
@@ -179,8 +185,10 @@ def render_segments(conversation: Conversation, begin: str, end: str, policy: Ma
         if text:
             role = "assistant" if segment.trained else "user"
             pieces.append(Piece(text, True, segment.trained or everything, index, role))
-    if segments and end:
-        last = segments[-1].trained or everything
+    if not any(piece.content for piece in pieces):
+        raise RecordError("empty_text", "there is no text but that of control tokens; drop the record")
+    if end:
+        last = next(segment.trained for segment in segments[::-1] if segment.text) or everything
         pieces.append(Piece(end, False, _end_trained(policy, last, last), len(segments) - 1, ""))
     return Rendered(pieces, tuple(notes))
 

@@ -8,6 +8,7 @@ from sftcli.config import Config
 from sftcli.crosscheck import Engines
 from sftcli.errors import FileError, InternalError, RecordError
 from sftcli.job import Job, make_job, open_tokenizer
+from sftcli.parse import decode_line, make_reject
 from sftcli.plan import STDIN, Split, plan_splits
 from sftcli.read import LineBlock, read_blocks
 from sftcli.tokenizer import Tokenizer
@@ -30,7 +31,7 @@ class Run:
         tokenizer = open_tokenizer(config)
         # First of all, since the fast one loads in the background; one row does without them.
         self._engines = Engines(tokenizer, config.encoder, self.input_bytes) if load_engines else None
-        self._opened: tuple[int, list[LineBlock], Iterator[LineBlock]] | None = None
+        self._opened: dict[int, tuple[list[LineBlock], Iterator[LineBlock]]] = {}
         self.job = self._make_job(config, tokenizer)
 
     @property
@@ -41,31 +42,44 @@ class Run:
 
     def blocks(self, split: Split) -> Iterator[LineBlock]:
         """The split's lines; those that were read for the sample are not read again."""
-        if self._opened is not None and self._opened[0] == split.index:
-            _, read, rest = self._opened
-            self._opened = None
-            return itertools.chain(read, rest)
-        return read_blocks(split)
+        read, rest = self._opened.pop(split.index, ([], None))
+        return read_blocks(split) if rest is None else itertools.chain(read, rest)
 
     def _make_job(self, config: Config, tokenizer: Tokenizer) -> Job:
         split, sample = self._sample()
         if not sample:
             raise FileError(f"{', '.join(self.files)}: no records: " + _EMPTY[len(self.files) > 1])
+        self._refuse_unreadable(split, sample)
         try:
             return make_job(config, tokenizer, sample)
         except RecordError as problem:
             raise FileError(f"{split.file}: {problem}") from None
 
+    def _refuse_unreadable(self, split: Split, sample: list[bytes]) -> None:
+        """Where none of the first lines is a JSON object, the first one's fault says the most."""
+        first: RecordError | None = None
+        for raw in sample:
+            try:
+                decode_line(raw)
+                return
+            except RecordError as problem:
+                first = first or problem
+        for block in self._opened[split.index][0]:
+            for index, raw in enumerate(block.lines):
+                if raw == sample[0] and first is not None:
+                    line, byte = block.first_line + index, block.byte_of(index)
+                    raise FileError(str(make_reject(first, raw, block.file, line, byte)))
+
     def _sample(self) -> tuple[Split, list[bytes]]:
-        """The first lines of the first input that has any."""
+        """The first lines with text of the first input that has any."""
         for split in self.splits:
             blocks = read_blocks(split)
             read: list[LineBlock] = []
+            # A pipe cannot be read a second time.
+            self._opened[split.index] = (read, blocks)
             for block in blocks:
                 read.append(block)
-                if any(line and not line.isspace() for line in block.lines):
-                    self._opened = (split.index, read, blocks)
-                    return split, block.lines[:_SAMPLE_LINES]
-            # Standard input cannot be read a second time.
-            self._opened = (split.index, read, iter(()))
+                lines = [line for line in block.lines if line and not line.isspace()]
+                if lines:
+                    return split, lines[:_SAMPLE_LINES]
         return self.splits[0], []

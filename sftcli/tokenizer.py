@@ -89,14 +89,19 @@ class Tokenizer:
     def chat_template(self) -> str | None:
         """The tokenizer's own Jinja chat template (the one named default, where there are several)."""
         if "chat_template.jinja" in self.files:
-            return self.files["chat_template.jinja"].decode()
+            try:
+                return self.files["chat_template.jinja"].decode()
+            except UnicodeDecodeError:
+                raise TokenizerError(f"{self.name}: chat_template.jinja is not UTF-8 text") from None
         for name in ("chat_template.json", "tokenizer_config.json"):
             template = _json_object(self.files.get(name), name).get("chat_template")
             if isinstance(template, str):
                 return template
             if isinstance(template, list):
-                named = {entry.get("name"): entry.get("template") for entry in template}
-                return named.get("default")
+                entries = [entry for entry in template if isinstance(entry, dict)]
+                named = {entry.get("name"): entry.get("template") for entry in entries}
+                found = named.get("default")
+                return found if isinstance(found, str) else None
         return None
 
     @cached_property
@@ -224,6 +229,17 @@ class Tokenizer:
             )
         return files if source is None else {**files, "chat_template.jinja": source.encode()}
 
+    def _refuse_spelled(self, extended: tokenizers.Tokenizer, tokens: Sequence[str]) -> None:
+        """A piece of the vocabulary that ordinary text is made of cannot be a control token too."""
+        if self.layout.model.type != "BPE":
+            return  # the reference engine renames these: see engine
+        for text in tokens:
+            if extended.token_to_id(text) in _tokens_in(extended, text):
+                raise TokenizerError(
+                    f"special token {text!r}: is an ordinary token of {self.name!r}, which any text can "
+                    "spell; take one that is not in its vocabulary"
+                )
+
     def with_control_tokens(
         self, tokens: Sequence[str], specials: Mapping[str, str] | None = None
     ) -> "Tokenizer":
@@ -242,6 +258,7 @@ class Tokenizer:
         # A token that is there already keeps the white space that it takes in.
         there = {token.content: token for token in self.layout.added_tokens}
         extended.add_special_tokens([_as_added_token(text, there.get(text)) for text in missing])
+        self._refuse_spelled(extended, missing)
         ids = [(text, extended.token_to_id(text)) for text in new]
         return replace(
             self,
@@ -249,6 +266,11 @@ class Tokenizer:
             added=self.added + tuple((text, token_id) for text, token_id in ids if token_id is not None),
             extended=extended,
         )
+
+
+def _tokens_in(tokenizer: tokenizers.Tokenizer, text: str) -> list[int]:
+    tokenizer.encode_special_tokens = True
+    return list(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 def _as_added_token(text: str, known: AddedToken | None) -> tokenizers.AddedToken:

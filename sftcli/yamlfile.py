@@ -14,6 +14,7 @@ from sftcli.errors import ConfigError, UsageError
 T = TypeVar("T")
 _BOOL = "tag:yaml.org,2002:bool"
 _MAX_BYTES = 1 << 20
+OPTIONS = "options"  # names flags as the place of a mistake
 
 
 class _Loader(yaml.SafeLoader):
@@ -68,8 +69,9 @@ def load_yaml(path: Path, error: type[UsageError] = ConfigError) -> dict[str, An
         mark = problem.problem_mark
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         raise error(f"{place}: {problem.problem}") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as problem:
-        raise error(f"{path}: {problem}") from None
+    except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError, TypeError) as problem:
+        # Explicit tags on what is not of their kind end in all sorts of errors.
+        raise error(f"{path}: a value that cannot be read ({type(problem).__name__}: {problem})") from None
     if not isinstance(data, dict):
         found = "nothing" if data is None else "a list" if isinstance(data, list) else "plain text"
         raise error(f"{path}: expected `key: value` lines, found {found}")
@@ -121,6 +123,8 @@ def _choices(type_: type, key: str) -> list[str]:
 def place_of_key(where: str, key: str) -> str:
     """`where`, with line and column of a top-level key if it is a YAML file that has the key."""
     name = re.split(r"[.\[]", key)[0]
+    if where == OPTIONS:
+        return where
     try:
         root: Any = yaml.compose(Path(where).read_text(encoding="utf-8"), Loader=_Loader)
         marks = {node.value: node.start_mark for node, _ in root.value}

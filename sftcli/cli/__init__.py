@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 import traceback
 from importlib import import_module
@@ -72,6 +73,8 @@ def main() -> NoReturn:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # A command makes few cycles and ends soon; a long run collects at times of its own.
     gc.disable()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminate)
     code = _run()
     try:
         sys.stdout.flush()
@@ -82,10 +85,23 @@ def main() -> NoReturn:
     os._exit(code)
 
 
+class _Terminated(BaseException):
+    """Ends the run as Ctrl-C does, so that nothing half-made is left behind."""
+
+
+def _terminate(number: int, _frame: object) -> NoReturn:
+    raise _Terminated(number)
+
+
 def _run() -> int:
     from sftcli.errors import SftcliError
 
     try:
+        for argument in sys.argv[1:]:
+            if not argument.isprintable() and argument.encode(errors="ignore") != argument.encode(
+                errors="surrogateescape"
+            ):
+                raise click.UsageError(f"{argument!a}: an argument that is not UTF-8 text")
         result = cli(prog_name="sftcli", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.ClickException as problem:
@@ -94,6 +110,9 @@ def _run() -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         return 130
+    except _Terminated as signalled:
+        click.echo("terminated", err=True)
+        return 128 + int(signalled.args[0])
     except SftcliError as problem:
         if _debug():
             traceback.print_exc()
@@ -103,7 +122,7 @@ def _run() -> int:
     except (MemoryError, OSError) as problem:
         if _debug():
             traceback.print_exc()
-        reason = "out of memory" if isinstance(problem, MemoryError) else str(problem)
+        reason = "out of memory" if isinstance(problem, MemoryError) else _safe(str(problem))
         click.echo(f"{click.style('error:', fg='red', bold=True)} {reason}", err=True)
         return 3
     except Exception as problem:

@@ -50,7 +50,12 @@ def _views(
         from sftcli.errors import UsageError
         from sftcli.view.dataset import Dataset
 
-        given = [f"--{name.replace('_', '-')}" for name, value in flags.items() if value not in (None, ())]
+        names = {"add_special_tokens": "add-special-token", "template_args": "template-arg"}
+        given = [
+            f"--{names.get(name, name.replace('_', '-'))}"
+            for name, value in flags.items()
+            if value not in (None, ())
+        ]
         if given or config:
             raise UsageError(
                 f"{(given or ['--config'])[0]}: {source} is a prepared folder, whose manifest says how its "

@@ -47,8 +47,8 @@ def show(name: str, tokenizer: str | None, color: str) -> None:
 
     if name == "tokenizer" or name.endswith((".jinja", ".j2")):
         raise UsageError(
-            f"{name}: `templates show` draws layouts in YAML; `sftcli templates check` draws a chat template, "
-            "and tells what it does"
+            f"{name}: `templates show` draws layouts in YAML; `sftcli templates check` draws a chat "
+            "template, and tells what it does"
         )
     screen = terminal(color)
     template = load_template(name)

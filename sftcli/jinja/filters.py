@@ -12,7 +12,7 @@ from jinja2 import pass_environment
 from jinja2.exceptions import TemplateRuntimeError
 from jinja2.filters import do_format, make_attrgetter
 
-from sftcli.jinja.budget import check_format
+from sftcli.jinja.budget import MAX_CHARS, LimitError, check_format
 from sftcli.jinja.formatting import dumps, percent, to_text
 from sftcli.jinja.tracked import as_tracked, concat
 
@@ -51,7 +51,11 @@ def _replace(value: Any, old: Any, new: Any, count: int | None = None) -> str:
 def _join(environment: Any, value: Iterable[Any], d: str = "", attribute: str | int | None = None) -> str:
     if attribute is not None:
         value = map(make_attrgetter(environment, attribute), value)
-    return as_tracked(to_text(d)).join(map(to_text, value))
+    texts = [to_text(item) for item in value]
+    between = to_text(d)
+    if len(between) * len(texts) > MAX_CHARS:
+        raise LimitError("a joined text passes the limit")
+    return as_tracked(between).join(texts)
 
 
 def _indent(value: Any, width: int | str = 4, first: bool = False, blank: bool = False) -> str:
@@ -103,3 +107,5 @@ OWN: dict[str, Filter] = {
 }
 # What these do to text depends on the text, so their results are compared with Jinja's own on every row.
 MARKUP = frozenset(("safe", "e", "escape", "forceescape", "xmlattr", "urlize", "striptags"))
+# What writes a text with other letters, as filters and as methods.
+CASE = frozenset(("lower", "upper", "title", "capitalize", "swapcase", "casefold"))

@@ -12,7 +12,7 @@ from sftcli.conversation import Message
 from sftcli.errors import RecordError, TemplateError
 from sftcli.jinja.budget import LimitError
 from sftcli.jinja.data import Disguise, Shape, TextOf, template_messages, template_tools, tracked_text
-from sftcli.jinja.filters import MARKUP
+from sftcli.jinja.filters import CASE, MARKUP
 from sftcli.jinja.layout import Layout, Markers, read_layout
 from sftcli.jinja.sandbox import CompiledTemplate, PlainEnvironment, RefusalError, TrackedEnvironment
 from sftcli.jinja.tracked import UntrackableError
@@ -60,6 +60,13 @@ class Program:
     def has_markup(self) -> bool:
         """Whether what it does to a text depends on the text's letters, as escaping does."""
         return any(item.name in MARKUP for item in self._tree.find_all(nodes.Filter))
+
+    @cached_property
+    def changes_case(self) -> bool:
+        """Whether it writes any text with other letters, which hides where the text's own stand."""
+        filters = (item.name for item in self._tree.find_all(nodes.Filter))
+        methods = (item.attr for item in self._tree.find_all(nodes.Getattr))
+        return any(name in CASE for name in (*filters, *methods))
 
     @cached_property
     def disguise(self) -> Disguise:
