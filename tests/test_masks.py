@@ -12,7 +12,7 @@ from tokenizers import models, pre_tokenizers
 from sftcli.conversation import Conversation, Message, Segment
 from sftcli.encode import Encoder
 from sftcli.engine import Engine, FastEngine, ReferenceEngine, fast_engine_refusal
-from sftcli.errors import TokenizerError
+from sftcli.errors import RecordError, TokenizerError
 from sftcli.render import (
     MaskPolicy,
     Piece,
@@ -560,3 +560,37 @@ def test_reserved_pair_that_stands_for_a_control_token_is_refused_in_text(small:
         with pytest.raises(TokenizerError, match="a text holds the reserved character pair"):
             shown(small(name), row)
     assert shown(small("gemma"), row).startswith("Hi ␣ ")
+
+
+# Answers that are nothing but their terminator
+
+
+def test_an_answer_that_is_only_its_terminator_is_empty(small: Small) -> None:
+    tokenizer = small("llama3_small")
+    eos = tokenizer.specials["eos"] or ""
+    plain = load_template("plain")
+    assert isinstance(plain, PromptTemplate)
+    resolved = plain.resolve(tokenizer.specials, tokenizer.bos)
+    with pytest.raises(RecordError, match="the answer is empty but for the text of the terminator"):
+        render_prompt(Conversation(fields={"prompt": "a", "completion": eos}), resolved, MaskPolicy(), None)
+    chatml = load_template("chatml")
+    assert isinstance(chatml, RoleTemplate)
+    messages = [Message("user", "a"), Message("assistant", "<|im_end|>")]
+    with pytest.raises(RecordError, match="message 1: the answer is empty but for"):
+        render_chat(Conversation(messages=messages), chatml, MaskPolicy(), None)
+
+
+def test_white_space_after_a_terminator_is_not_the_terminator(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text('roles:\n  user: {before: "Q"}\n  assistant: {before: "A", end: "{eos}\\n"}\n')
+    layout = load_template(str(path))
+    assert isinstance(layout, RoleTemplate)
+    assert (layout.roles["assistant"].end, layout.roles["assistant"].after) == ("{eos}", "\n")
+
+
+def test_a_completion_that_ends_in_the_terminator_gets_it_once(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text('prompt: "Q {q}"\ncompletion: " {a}{eos}"\n')
+    layout = load_template(str(path))
+    assert isinstance(layout, PromptTemplate)
+    assert (layout.completion, layout.end) == (((" ", False), ("a", True)), "{eos}")

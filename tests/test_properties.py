@@ -17,6 +17,7 @@ from sftcli.batch import TokenBatch
 from sftcli.conversation import Conversation, Message
 from sftcli.encode import Encoder
 from sftcli.engine import FastEngine, ReferenceEngine, fast_engine_refusal
+from sftcli.errors import RecordError
 from sftcli.render import MaskPolicy, Piece, Rendered, render_chat, render_prompt
 from sftcli.templates import RoleTemplate, builtin_names, load_template
 from sftcli.tokenizer import Tokenizer
@@ -105,6 +106,14 @@ class Bench:
         self.unknown = self.twin.encode("∰", add_special_tokens=False).ids  # no vocabulary has it
 
     def render(self, row: Row, policy: MaskPolicy) -> Rendered:
+        """The row's pieces; an answer that is its terminator's text alone is refused, and left out."""
+        try:
+            return self._render(row, policy)
+        except RecordError as problem:
+            assume(problem.code != "empty_answer")
+            raise
+
+    def _render(self, row: Row, policy: MaskPolicy) -> Rendered:
         template = self.templates[row.template, row.bos]
         if isinstance(template, RoleTemplate):
             return render_chat(Conversation(messages=row.chat), template, policy, None)

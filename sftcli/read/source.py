@@ -31,7 +31,7 @@ class _Decoder(Protocol):
 def open_pieces(split: Split, size: int) -> Iterator[bytes]:
     """The split's bytes, decompressed, in pieces of exactly `size` bytes and a shorter last one."""
     if split.file == STDIN:
-        yield from _pieces(sys.stdin.buffer, split, size)
+        yield from _pieces(_Pipe(sys.stdin.buffer), split, size)
         return
     with open(split.file, "rb") as source:
         if split.compression:
@@ -40,6 +40,23 @@ def open_pieces(split: Split, size: int) -> Iterator[bytes]:
         if split.start:
             source.seek(split.start)
         yield from _pieces(source, split, size)
+
+
+class _Pipe:
+    """Reads what comes through a pipe in Python's own loop, in which a signal is noticed.
+
+    A buffered read goes on waiting for its next byte when a signal comes between two of its waits.
+    """
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._read = getattr(source, "raw", source).read
+
+    def read(self, size: int) -> bytes:
+        parts: list[bytes] = []
+        while size and (part := self._read(size)):
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
 
 
 def lines_before(file: str, position: int) -> int:
@@ -52,7 +69,7 @@ def lines_before(file: str, position: int) -> int:
     return count
 
 
-def _pieces(source: BinaryIO, split: Split, size: int) -> Iterator[bytes]:
+def _pieces(source: "BinaryIO | _Pipe", split: Split, size: int) -> Iterator[bytes]:
     position = split.start
     while split.end is None or position < split.end:
         piece = source.read(size if split.end is None else min(size, split.end - position))
