@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 EngineName = Literal["auto", "fastokens", "tokenizers"]
 
-_ONE_SHOT_ROWS = 48
-_SAMPLE_ROWS = 256
-_SAMPLE_CHARS = 128_000
+_ONE_SHOT_ROWS = 32
+_SAMPLE_ROWS = 128
+_SAMPLE_CHARS = 96_000
 
 
 class Engines:

@@ -6,7 +6,7 @@ imports, the reference and the first blocks of input can go on beside it.
 
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
@@ -18,20 +18,34 @@ if TYPE_CHECKING:
 WORTH_LOADING = 2_000_000
 
 
-@lru_cache(maxsize=1)
-def begin_loading(tokenizer_json: bytes) -> "Future[fastokens.Tokenizer]":
-    """Begin to load, or the loading already begun for the same bytes.
+_begun: "dict[bytes, Future[fastokens.Tokenizer]]" = {}
+
+
+def begin_loading(tokenizer_json: bytes, file: Path | None = None) -> "Future[fastokens.Tokenizer]":
+    """Begin to load, or the loading already begun for the same bytes, which are those of `file`.
 
     The future raises ValueError where fastokens does not support the tokenizer.
     """
+    digest = sha256(tokenizer_json).digest()
+    if digest not in _begun:
+        _begun.clear()
+        _begun[digest] = _begin(tokenizer_json, file)
+    return _begun[digest]
+
+
+def _begin(tokenizer_json: bytes, file: Path | None) -> "Future[fastokens.Tokenizer]":
     begun = Event()
 
     def load() -> "fastokens.Tokenizer":
         import fastokens
 
-        text = tokenizer_json.decode()
-        begun.set()
-        loaded = fastokens.Tokenizer.from_json_str(text)
+        if file is not None:
+            begun.set()
+            loaded = fastokens.Tokenizer.from_file(str(file))  # keeps Python from others for less long
+        else:
+            text = tokenizer_json.decode()
+            begun.set()
+            loaded = fastokens.Tokenizer.from_json_str(text)
         loaded.no_truncation()
         loaded.no_padding()
         return loaded
@@ -50,4 +64,4 @@ def warm_up(tokenizer: str | None, inputs: Iterable[str]) -> None:
     path = path / "tokenizer.json" if path.is_dir() else path
     sizes = (Path(file).stat().st_size for file in inputs if Path(file).is_file())
     if path.suffix == ".json" and path.is_file() and sum(sizes) >= WORTH_LOADING:
-        begin_loading(path.read_bytes())
+        begin_loading(path.read_bytes(), path)
