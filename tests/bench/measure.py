@@ -67,8 +67,8 @@ class Sampler(threading.Thread):
         while not self._done.wait(pause):
             before = time.thread_time()
             self.peak = max(self.peak, session_memory(self.session))
-            # Counting the pages of a large process is work: leave the contender 95% of the core.
-            pause = max(INTERVAL, 20 * (time.thread_time() - before))
+            # Looking is work, and counting pages holds their process up: leave the contender 98%.
+            pause = max(INTERVAL, 50 * (time.thread_time() - before))
 
     def stop(self) -> None:
         self._done.set()
@@ -76,8 +76,12 @@ class Sampler(threading.Thread):
 
 
 def session_memory(session: int) -> int:
-    """Bytes held by a session's processes; pages that several of them share count once."""
-    return sum(process_memory(process) for process in processes_of(session))
+    """Bytes held by a session's processes; pages that several of them share count once.
+
+    0 for a process that is alone: the kernel knows its peak, and to count its pages would hold it up.
+    """
+    processes = list(processes_of(session))
+    return sum(map(process_memory, processes)) if len(processes) > 1 else 0
 
 
 def processes_of(session: int) -> Iterator[Path]:
