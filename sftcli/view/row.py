@@ -32,7 +32,8 @@ class TokenView:
     `text`: the texts of a row's tokens, joined, are the row's text; bytes that are no text stand
     as `\\xNN`. A character that is split over several tokens is never cut: `group` says how many
     tokens share this text, and the others have group 0 and no text. `control`: one of the
-    tokenizer's control tokens.
+    tokenizer's control tokens. `padding`: its attention mask is 0. `loss`: a model's negative
+    log-likelihood of this token in nats, None where none was computed.
     """
 
     i: int
@@ -45,6 +46,8 @@ class TokenView:
     turn: int | None = None
     role: str | None = None
     group: int = 1
+    padding: bool = False
+    loss: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +61,21 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class RowView:
-    """One row; `row` is its number, from 0."""
+    """One row; `row` is its number, from 0.
+
+    `id` is the record's own, where it has one. `documents` are the lengths of the rows that were
+    packed into this one, empty where none were. `dropped`: why `prepare` would leave the row out,
+    None where it would not. `marks` name what is to be known of the row, such as "straddle" or
+    "control-text".
+    """
 
     row: int
     source: Source | None
     tokens: tuple[TokenView, ...]
+    id: str | None = None
+    documents: tuple[int, ...] = ()
+    dropped: str | None = None
+    marks: tuple[str, ...] = ()
 
     @property
     def counts(self) -> Counts:
