@@ -19,10 +19,15 @@ Origin = Literal["template", "content"]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The record a row was made from; `line` is 1-based."""
+    """The record a row was made from; `line` is 1-based, None where it is not known."""
 
     file: str
-    line: int
+    line: int | None
+
+    @property
+    def place(self) -> str:
+        """`file:line`, or the file alone; not made safe to print."""
+        return self.file if self.line is None else f"{self.file}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True)

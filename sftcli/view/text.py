@@ -25,8 +25,7 @@ def _header(view: RowView, screen: Screen) -> str:
     row = f"row {view.row:,}"
     if view.source is None:
         return row
-    file = one_line(view.source.file, screen.ascii_only)
-    return f"{file}:{view.source.line}{screen.marks.dot}{row}"
+    return f"{one_line(view.source.place, screen.ascii_only)}{screen.marks.dot}{row}"
 
 
 def _counts(view: RowView, screen: Screen) -> str:
