@@ -33,8 +33,8 @@ class Runs:
     token: each segment's id, or TEXT. size: its UTF-8 bytes, 0 for a token. piece_segments: how many
     segments each piece has; piece_trained: its mask. row_pieces: how many pieces each row has. texts,
     sizes, leads: the runs, their UTF-8 bytes, and whether each stands at the very start of its row.
-    lines: the input line of each row. control_text_rows: how many rows hold the text of a control
-    token in their content.
+    lines: the input line of each row. control_text: whether each row holds the text of a control
+    token in its content.
     """
 
     lines: Sequence[int]
@@ -46,7 +46,12 @@ class Runs:
     texts: list[str] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     leads: list[bool] = field(default_factory=list)
-    control_text_rows: int = 0
+    control_text: list[bool] = field(default_factory=list)
+
+    @property
+    def control_text_rows(self) -> int:
+        """How many rows hold the text of a control token in their content."""
+        return sum(self.control_text)
 
 
 class _Constant(msgspec.Struct, frozen=True, gc=False):
@@ -129,7 +134,7 @@ class RunBuilder:
             _close_run(run, run_size, leads, out)
         out.piece_trained.extend([piece.trained for piece in row.pieces])
         out.row_pieces.append(len(row.pieces))
-        out.control_text_rows += control_text
+        out.control_text.append(control_text)
 
     def _split(self, text: str) -> _Constant:
         """Template text taken apart. Remembered: a template has few texts, which recur in every row."""
