@@ -19,8 +19,9 @@ class SplitReport:
     """What became of the lines of one split, or of several added together.
 
     `dropped` and `rejected` count rows by reason. `places` names the first input lines behind
-    each reason in `dropped`. `straddles` counts the tokens across a mask boundary, masked and
-    trained. `longest` is the longest row written, in tokens, `longest_place` where it came from.
+    each reason in `dropped`, `first_rejects` the first bad record of each code. `straddles` counts
+    the tokens across a mask boundary, masked and trained. `longest` is the longest row written, in
+    tokens, `longest_place` where it came from.
     """
 
     lines: int = 0
@@ -37,6 +38,7 @@ class SplitReport:
     rejected: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
     places: dict[str, list[str]] = field(default_factory=dict)
+    first_rejects: dict[str, str] = field(default_factory=dict)
     rejects: list[Reject] = field(default_factory=list)
 
     @property
@@ -63,6 +65,7 @@ class SplitReport:
     def count_rejected(self, reject: Reject, keep: int | None) -> None:
         """Add a bad record; the first `keep` of them (None: all) are kept whole."""
         self.rejected[reject.code] += 1
+        self.first_rejects.setdefault(reject.code, f"{reject.file}:{reject.line}:{reject.column}")
         if keep is None or len(self.rejects) < keep:
             self.rejects.append(reject)
 
@@ -85,6 +88,7 @@ class SplitReport:
         self.rejected += other.rejected
         self.notes += other.notes
         self.rejects += other.rejects
+        self.first_rejects = other.first_rejects | self.first_rejects
         for reason, places in other.places.items():
             mine = self.places.setdefault(reason, [])
             mine.extend(places[: _KEPT_PLACES - len(mine)])

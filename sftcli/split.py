@@ -46,16 +46,23 @@ class Budget:
 def process_split(
     split: Split, run: Run, shard: Path, budget: Budget, progress: Progress | None = None
 ) -> SplitReport:
-    """Read, parse, render, encode, fit and write one split; the result depends on nothing else.
+    """Read, parse, render, encode, fit and write one split; the result depends on nothing else."""
+    config = run.job.config
+    with open_shard(shard, config.format, config.codec) as write:
+        return read_split(split, run, write, budget, progress)
+
+
+def read_split(
+    split: Split, run: Run, write: Write, budget: Budget, progress: Progress | None = None
+) -> SplitReport:
+    """Make the rows of one split and hand them to `write`, batch by batch and in order.
 
     Three lines of work go on side by side, block after block: reading to rendering here, encoding
     in a second thread, writing in a third. The last two are work outside Python for the most part.
     """
     report = SplitReport()
-    config = run.job.config
     with (
         bulk_work() as collect,
-        open_shard(shard, config.format, config.codec) as write,
         InOrder(_BLOCKS_AHEAD) as writing,
         InOrder(_BLOCKS_AHEAD) as encoding,
     ):

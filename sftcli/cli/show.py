@@ -16,7 +16,7 @@ from sftcli.view.cells import one_line
 if TYPE_CHECKING:
     from sftcli.run import Run
 
-_NOTES = {
+NOTES = {
     "tools_left_out": "the record defines tools, and the template has no place for them",
     "content_left_out": "the template leaves out the text beside a tool call",
     "reasoning_left_out": "the template leaves out the reasoning of a turn",
@@ -27,23 +27,34 @@ _MB = 1_000_000
 
 
 class Bar:
-    """A tqdm bar by input bytes on stderr, made when the run knows its size; or nothing."""
+    """A tqdm bar on stderr, made when the size of the work is known; or nothing."""
 
-    def __init__(self, shown: bool) -> None:
-        self._shown = shown
+    def __init__(self, shown: bool, name: str = "prepare") -> None:
+        self._shown, self._name = shown, name
         self._bar: Any = None
 
     def start(self, run: "Run") -> Callable[[int], None]:
+        """A bar by input bytes."""
+        # Of compressed input only the packed size is known, while what is counted is text.
+        plain = all(split.compression is None and split.kind == "jsonl" for split in run.splits)
+        return self.begin(run.input_bytes if plain and run.input_bytes else None, "B")
+
+    def begin(self, total: int | None, unit: str) -> Callable[[int], None]:
+        """A bar by `unit`. What this returns is told of each part that is done."""
         if not self._shown:
             return lambda done: None
         from tqdm import tqdm
 
-        # Of compressed input only the packed size is known, while what is counted is text.
-        plain = all(split.compression is None and split.kind == "jsonl" for split in run.splits)
-        total = run.input_bytes if plain and run.input_bytes else None
         width = min(shutil.get_terminal_size().columns, 100)  # of a terminal of no size: 80
+        self.close()
         bar = tqdm(
-            total=total, unit="B", unit_scale=True, desc="prepare", file=sys.stderr, leave=False, ncols=width
+            total=total,
+            unit=unit,
+            unit_scale=True,
+            desc=self._name,
+            file=sys.stderr,
+            leave=False,
+            ncols=width,
         )
         self._bar = bar
 
@@ -56,6 +67,9 @@ class Bar:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
 
@@ -134,7 +148,7 @@ def _remarks(run: RunReport) -> list[str]:
     counts = run.counts
     masked, trained = map(int, counts.straddles)
     remarks = [
-        f"{_count(count, 'row')}: {_NOTES.get(note, note)}" for note, count in sorted(counts.notes.items())
+        f"{_count(count, 'row')}: {NOTES.get(note, note)}" for note, count in sorted(counts.notes.items())
     ]
     if counts.control_text_rows:
         rows = _count(counts.control_text_rows, "row")
