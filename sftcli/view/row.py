@@ -202,7 +202,7 @@ def _bytes_of(tokenizer: Tokenizer, ids: Sequence[int]) -> list[bytes]:
     known: dict[int, bytes] = {}
     for id_ in ids:
         if id_ not in known:
-            if not 0 <= id_ < tokenizer.size or tokenizer.reference.id_to_token(id_) is None:
+            if tokenizer.token_text(id_) is None:
                 raise TokenizerError(
                     f"id {id_} is not in tokenizer {tokenizer.name!r} (its ids end at {tokenizer.size - 1}); "
                     "name the tokenizer that made these tokens"
