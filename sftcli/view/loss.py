@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from sftcli.errors import EnvironmentFault, TokenizerError, UsageError
+from sftcli.tokenizer import Tokenizer, load_tokenizer
 from sftcli.view.row import RowView, TokenView
 
+_RENAMED = 0.01  # of a model's ids: as many as may have other texts, such as reserved tokens put to use
 _LOGITS_AT_ONCE = 1 << 28  # float32 numbers: 1 GiB
 
 
@@ -38,6 +40,24 @@ class LossModel:
         self._vocabulary = int(self._model.get_input_embeddings().weight.shape[0])
         self._context = _context(self._model.config.get_text_config())
         self._keeps_some = "logits_to_keep" in inspect.signature(self._model.forward).parameters
+
+    def check_tokenizer(self, tokenizer: Tokenizer) -> None:
+        """Raises TokenizerError where the model comes with a tokenizer that has other ids.
+
+        The losses would be those of other words. Added and renamed control tokens are fine.
+        """
+        try:
+            own = _texts(load_tokenizer(self._name))
+        except TokenizerError:  # none is there, so nothing can be said
+            return
+        texts = _texts(tokenizer)
+        others = [id_ for id_ in sorted(own.keys() & texts.keys()) if own[id_] != texts[id_]]
+        if len(others) > _RENAMED * len(own):
+            raise TokenizerError(
+                f"--loss {self._name}: this model's own tokenizer is not that of the rows: id {others[0]} is "
+                f"{own[others[0]]!r} there and {texts[others[0]]!r} in {tokenizer.name!r}; name the model "
+                "that these rows are for"
+            )
 
     def measure(self, view: RowView) -> RowView:
         """The row with each token's `loss`, in nats: that of predicting it from those before it.
@@ -116,6 +136,16 @@ def _documents(view: RowView) -> Iterator[list[TokenView]]:
     sizes = view.documents or (len(view.tokens),)
     for first, last in pairwise((*accumulate(sizes, initial=0), len(view.tokens))):
         yield [token for token in view.tokens[first:last] if not token.padding]
+
+
+def _texts(tokenizer: Tokenizer) -> dict[int, str]:
+    """What each id is written as in tokenizer.json."""
+    vocab = tokenizer.layout.model.vocab
+    if isinstance(vocab, dict):
+        texts = {id_: text for text, id_ in vocab.items()}
+    else:
+        texts = {id_: text for id_, (text, _) in enumerate(vocab)}
+    return texts | {token.id: token.content for token in tokenizer.layout.added_tokens}
 
 
 def _place(view: RowView) -> str:

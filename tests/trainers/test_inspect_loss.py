@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from transformers import (  # noqa: E402
 )
 
 from sftcli.errors import TokenizerError, UsageError  # noqa: E402
-from sftcli.tokenizer import load_tokenizer  # noqa: E402
+from sftcli.tokenizer import Tokenizer, load_tokenizer  # noqa: E402
 from sftcli.view import loss as loss_module  # noqa: E402
 from sftcli.view.loss import LossModel, mean_loss  # noqa: E402
 from sftcli.view.row import RowView, Source, TokenView, row_from_columns  # noqa: E402
@@ -308,6 +309,25 @@ def test_a_loss_that_is_no_number(tmp_path: Path) -> None:
         UsageError, match="the loss of token 1 of row 0 is nan; the model's weights are broken"
     ):
         measuring.measure(row([0, 1], [True] * 2))
+
+
+def test_a_model_for_another_tokenizer(tmp_path: Path, small: Callable[[str], Tokenizer]) -> None:
+    measuring = LossModel(saved(llama(vocab=8), tmp_path / "model"))
+    demo, other = load_tokenizer("demo"), small("llama3_small")
+    measuring.check_tokenizer(demo)  # the model comes without one
+    for name, content in demo.files.items():
+        (tmp_path / "model" / name).write_bytes(content)
+    measuring.check_tokenizer(demo)
+    measuring.check_tokenizer(demo.with_control_tokens(["<|more|>"]))
+    with pytest.raises(TokenizerError) as caught:
+        measuring.check_tokenizer(other)
+    texts = [(demo.reference.id_to_token(id_), other.reference.id_to_token(id_)) for id_ in range(other.size)]
+    first = next(id_ for id_, (ours, theirs) in enumerate(texts) if ours != theirs)
+    assert str(caught.value) == (
+        f"--loss {tmp_path}/model: this model's own tokenizer is not that of the rows: id {first} is "
+        f"{texts[first][0]!r} there and {texts[first][1]!r} in {other.name!r}; name the model that these "
+        "rows are for"
+    )
 
 
 def refused(folder: Path | str) -> str:
