@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORPUS ?=
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test check format bench test-trainers clean
+.PHONY: demo test check format docs bench test-trainers clean
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("sftcli needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
@@ -37,6 +37,10 @@ check: $(VENV)/installed-dev
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Runs what the pages of docs/ show, and puts in what it prints. Chromium and torch where there.
+docs: $(VENV)/installed-dev
+	$(BIN)/python docs/make.py
 
 # sftcli beside the script that people write by hand, in one run. CORPUS=FILE, TOKENIZER=FOLDER.
 bench: $(VENV)/installed-dev
