@@ -16,7 +16,8 @@ from zlib import crc32
 from sftcli.conversation import Conversation
 from sftcli.errors import TemplateError, TokenizerError
 from sftcli.jinja.layout import Markers
-from sftcli.render import MaskPolicy, Rendered
+from sftcli.render import MaskPolicy
+from sftcli.rendered import Rendered
 from sftcli.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class ChatTemplate:
             self._proof.check_places(self.program, row)
         elif self.program.has_markup:
             self._proof.check_text(self.program, row)
-        return Rendered(plan.fill(row.layout), plan.notes)
+        return plan.fill(row.layout)
 
     def _kind(self, row: "Row", policy: MaskPolicy) -> Hashable:
         """What rows have in common whose pieces are laid out alike, so that one proof serves them all."""

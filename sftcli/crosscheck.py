@@ -11,7 +11,7 @@ from sftcli.encode import encode_runs
 from sftcli.engine import Engine, FastEngine, ReferenceEngine, fast_engine_refusal
 from sftcli.errors import TokenizerError
 from sftcli.fastload import WORTH_LOADING, begin_loading
-from sftcli.render import Rendered
+from sftcli.rendered import Rendered
 from sftcli.runs import RunBuilder
 from sftcli.tokenizer import Tokenizer
 

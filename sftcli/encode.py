@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from sftcli.batch import TokenBatch
 from sftcli.engine import Encoded, Engine
-from sftcli.render import Rendered
-from sftcli.runs import TEXT, RunBuilder, Runs
+from sftcli.rendered import Rendered
+from sftcli.run_plan import TEXT
+from sftcli.runs import RunBuilder, Runs
 from sftcli.tokenizer import Tokenizer
 
 Ints = npt.NDArray[np.int64]
@@ -36,51 +37,33 @@ class Encoder:
 
 def encode_runs(runs: Runs, engine: Engine) -> TokenBatch:
     """Tokenize the runs, and put their tokens and the template's tokens in their places."""
-    sizes = np.array(runs.sizes, np.int64)
-    encoded = engine.encode(runs.texts, sizes, np.array(runs.leads, np.bool_))
-    token = np.array(runs.token, np.int32)
-    is_text = token == TEXT
-    segment_stops = np.cumsum(np.array(runs.size, np.int64))
-    segment_piece, segment_trained, row_segments = _segments(runs)
+    encoded = engine.encode(runs.texts, runs.sizes, runs.leads)
+    is_text = runs.token == TEXT
+    segment_stops = np.cumsum(runs.size)
 
-    counts = np.ones(len(token), np.int64)
+    counts = np.ones(len(is_text), np.int64)
     text_segments = np.flatnonzero(is_text)
     counts[text_segments], across = _tokens_per_segment(encoded, segment_stops[text_segments])
     in_run = np.repeat(is_text, counts)
     ids = np.empty(len(in_run), np.int32)
-    ids[in_run], ids[~in_run] = encoded.ids, token[~is_text]
-    piece, trained = np.repeat(segment_piece, counts), np.repeat(segment_trained, counts)
-    offsets = _stops(counts)[_stops(row_segments)]
+    ids[in_run], ids[~in_run] = encoded.ids, runs.token[~is_text]
+    piece, trained = np.repeat(runs.piece, counts), np.repeat(runs.trained, counts)
+    offsets = _stops(counts)[_stops(runs.row_segments)]
 
-    straddles = np.zeros((len(runs.row_pieces), 2), np.int32)
+    straddles = np.zeros((len(runs.row_segments), 2), np.int32)
     if len(across):
-        spans = _Spans(runs, encoded, segment_stops, segment_trained)
+        spans = _Spans(runs, encoded, segment_stops)
         places = np.flatnonzero(in_run)
-        for token_index in dict.fromkeys(across.tolist()):
+        for token_index in spans.over_mask_boundaries(across):
             owner = spans.owner(token_index)
-            if owner is None:
-                continue
             place = int(places[token_index])
-            piece[place], trained[place] = segment_piece[owner], segment_trained[owner]
+            piece[place], trained[place] = runs.piece[owner], runs.trained[owner]
             row = int(np.searchsorted(offsets, place, "right")) - 1
             straddles[row, int(trained[place])] += 1
     return TokenBatch(ids, offsets, trained, piece, np.array(runs.lines, np.int64), straddles)
 
 
-def _segments(runs: Runs) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_], Ints]:
-    """Each segment's piece (its index in the row) and mask, and how many segments each row has."""
-    row_pieces = np.array(runs.row_pieces, np.int64)
-    piece_segments = np.array(runs.piece_segments, np.int64)
-    row_stops = _stops(row_pieces)
-    place_in_row = np.arange(row_stops[-1]) - np.repeat(row_stops[:-1], row_pieces)
-    return (
-        np.repeat(place_in_row.astype(np.int32), piece_segments),
-        np.repeat(np.array(runs.piece_trained, np.bool_), piece_segments),
-        np.diff(_stops(piece_segments)[row_stops]),
-    )
-
-
-def _stops(counts: Ints) -> Ints:
+def _stops(counts: Ints | npt.NDArray[np.bool_]) -> Ints:
     """int64[N + 1]: where each of N stretches begins, and where the last one ends."""
     stops = np.zeros(len(counts) + 1, np.int64)
     np.cumsum(counts, out=stops[1:])
@@ -101,28 +84,35 @@ def _tokens_per_segment(encoded: Encoded, stops: Ints) -> tuple[Ints, Ints]:
 class _Spans:
     """Finds which segment decides over a token that lies across segments (contract M4)."""
 
-    def __init__(
-        self, runs: Runs, encoded: Encoded, segment_stops: Ints, segment_trained: npt.NDArray[np.bool_]
-    ) -> None:
+    def __init__(self, runs: Runs, encoded: Encoded, segment_stops: Ints) -> None:
         self._runs = runs
         self._encoded = encoded
         self._segment_stops = segment_stops
-        self._trained = segment_trained
-        self._run_stops = np.cumsum(np.array(runs.sizes, np.int64))
+        self._run_stops = np.cumsum(runs.sizes)
 
-    def owner(self, token: int) -> int | None:
-        """The segment whose piece and mask the token takes, None where no mask boundary is in it.
+    def over_mask_boundaries(self, tokens: Ints) -> list[int]:
+        """Those of the tokens that hold text of trained and of untrained segments."""
+        tokens = np.unique(tokens)
+        first = np.searchsorted(self._segment_stops, self._encoded.starts[tokens], "right")
+        last = np.searchsorted(self._segment_stops, self._encoded.stops[tokens], "left")
+        has_text = self._runs.size > 0
+        texts, trained = _stops(has_text), _stops(has_text & self._runs.trained)
+        inside = texts[last + 1] - texts[first]
+        trained_inside = trained[last + 1] - trained[first]
+        found: list[int] = tokens[(trained_inside > 0) & (trained_inside < inside)].tolist()
+        return found
 
-        A token across a mask boundary is masked, unless its untrained part is only white space.
+    def owner(self, token: int) -> int:
+        """The segment whose piece and mask a token takes that lies across a mask boundary.
+
+        It is masked, unless its untrained part is only white space.
         """
         start, stop = int(self._encoded.starts[token]), int(self._encoded.stops[token])
         first = int(np.searchsorted(self._segment_stops, start, "right"))
         last = int(np.searchsorted(self._segment_stops, stop, "left"))
         inside = [index for index in range(first, last + 1) if self._runs.size[index]]
-        trained = [index for index in inside if self._trained[index]]
-        untrained = [index for index in inside if not self._trained[index]]
-        if not trained or not untrained:
-            return None
+        trained = [index for index in inside if self._runs.trained[index]]
+        untrained = [index for index in inside if not self._runs.trained[index]]
         text = b"".join(self._bytes(index, start, stop) for index in untrained)
         return (trained if text.decode().isspace() else untrained)[0]
 
@@ -132,9 +122,9 @@ class _Spans:
         A token may hold some bytes of a character only: then all of the character decides.
         """
         run = int(np.searchsorted(self._run_stops, start, "right"))
-        base = int(self._run_stops[run]) - self._runs.sizes[run]
+        base = int(self._run_stops[run] - self._runs.sizes[run])
         end = int(self._segment_stops[segment])
-        begin = end - self._runs.size[segment]
+        begin = end - int(self._runs.size[segment])
         raw = self._runs.texts[run].encode()
         first, last = max(start, begin) - base, min(stop, end) - base
         while _is_inside(raw, first):

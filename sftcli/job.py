@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Union
 from sftcli.config import Config
 from sftcli.errors import ConfigError, RecordError, TemplateError
 from sftcli.parse import Parser, decode_line, detect_format, make_parser
-from sftcli.render import MaskPolicy, Renderer, RoleRenderer, render_prompt, render_segments
+from sftcli.render import MaskPolicy, PromptRenderer, Renderer, RoleRenderer, render_segments
 from sftcli.templates import PromptTemplate, RoleTemplate, as_jinja, load_template
 from sftcli.tokenizer import Tokenizer, load_tokenizer, names_of
 from sftcli.yamlfile import nearest
@@ -155,7 +155,7 @@ def _renderer(template: AnyTemplate | None, tokenizer: Tokenizer, config: Config
         return RoleRenderer(template, policy, config.system)
     if config.system is not None and "system" not in (*template.optional, *template.required):
         raise ConfigError(f"--system: template {template.name!r} has no place for a system text")
-    return partial(render_prompt, template=template, policy=policy, system=config.system)
+    return PromptRenderer(template, policy, config.system)
 
 
 def _check_control_tokens(template: str, needed: Sequence[str], tokenizer: Tokenizer) -> None:

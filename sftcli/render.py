@@ -3,49 +3,28 @@
 The mask is decided here, where the text is laid down, and never searched for afterwards.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import msgspec
-
 from sftcli.conversation import Conversation, Message
 from sftcli.errors import RecordError
+from sftcli.rendered import Outline
+from sftcli.rendered import Piece as Piece
+from sftcli.rendered import Rendered as Rendered
 from sftcli.templates import PromptTemplate, RoleTemplate, TurnLayout
 
 TrainOn = Literal["assistant", "last", "all"]
 TrainOnEos = Literal["turn", "last", "none", "all"]
 
 
-class Piece(msgspec.Struct, frozen=True, gc=False):
-    """A stretch of a row's text.
-
-    `content` is True for data, which never becomes a control token, and False for template text,
-    which may. `turn` counts the conversation's messages from 0; template text that belongs to no
-    message has turn -1 and role "".
-    """
-
-    text: str
-    content: bool
-    trained: bool
-    turn: int = -1
-    role: str = ""
-
-
-class Rendered(msgspec.Struct, gc=False):
-    """One row before tokenizing. `notes` names what the user should know, each counted once."""
-
-    pieces: list[Piece]
-    notes: tuple[str, ...] = ()
-
-    @property
-    def text(self) -> str:
-        return "".join(piece.text for piece in self.pieces)
-
-
 _ONLY_END = "the answer is empty but for the text of the terminator; drop the record or fill it in"
 
 Renderer = Callable[[Conversation], Rendered]
+
+_MAX_OUTLINES = 4096  # rows of ever new layouts must not fill the memory
+_MAX_KEPT_TURNS = 64
+_EMPTY = ""  # in a shape: the message before it has no text
 
 
 @dataclass(frozen=True)
@@ -61,10 +40,6 @@ class MaskPolicy:
     train_on_eos: TrainOnEos = "turn"
 
 
-_Around = tuple[tuple[Piece, ...], tuple[Piece, ...]]
-_MAX_AROUND = 4096
-
-
 class RoleRenderer:
     """Lays conversations out with a role template.
 
@@ -75,64 +50,111 @@ class RoleRenderer:
         self._template = template
         self._policy = policy
         self._system = template.default_system if system is None else system
-        self._everything = policy.train_on == "all"
-        self._begin = [Piece(template.begin, False, self._everything)] if template.begin else []
-        close = policy.train_on_eos == "all" or (self._everything and policy.train_on_eos != "none")
-        self._close = [Piece(template.close, False, close)] if template.close else []
-        self._known: dict[tuple[int, str, bool, bool], _Around] = {}
+        self._outlines: dict[tuple[object, ...], Outline] = {}
 
     def __call__(self, conversation: Conversation) -> Rendered:
         """The row's pieces. Raises RecordError where the template has no layout for a message."""
-        template, eos = self._template, self._policy.train_on_eos
-        messages = with_system(conversation.messages, self._system)
-        trained = trained_turns(messages, self._policy)
+        given, template = conversation.messages, self._template
+        messages = with_system(given, self._system)
         # Turns are counted as in the record: a system message that was put before it is turn -1.
-        turn = len(conversation.messages) - len(messages)
-        merged: list[Piece] = []
-        if template.system_in_user is not None and messages[0].role == "system":
-            merged = _merged_system(messages, template, trained[0], turn)
-            messages, trained, turn = messages[1:], trained[1:], turn + 1
-        last_trained = turn + _last(trained) if eos == "last" else -2
-
-        pieces = self._begin.copy()
+        first = turn = len(given) - len(messages)
         notes: tuple[str, ...] = ("tools_left_out",) if conversation.tools else ()
-        for message, train in zip(messages, trained, strict=True):
-            layout = template.layout(message, turn)
-            role = message.role
-            text = message.content.strip() if template.trim else message.content
-            if role == "assistant" and text.endswith(layout.end):
-                # An answer that already ends in the terminator's text does not get a second one.
-                text = text.removesuffix(layout.end)
-                text = text.strip() if template.trim else text
-                notes += ("terminator_in_content",)
-                if train and not text:
-                    raise RecordError("empty_answer", f"message {turn}: {_ONLY_END}", path=("messages", turn))
-            end = train if eos == "turn" else _end_trained(self._policy, train, turn == last_trained)
-            key = (turn, role, train, end)
-            before, after = self._known.get(key) or self._around(key, layout)
-            pieces += before
-            if merged:
-                pieces += merged
-                merged = []
+        data: list[str] = []
+        shape: list[object] = [first]  # all that the outline depends on
+        merges = template.system_in_user is not None and messages[0].role == "system"
+        if merges:
+            self._check_merge(messages, first)
+        for message in messages:
+            role, text = message.role, message.content
+            layout = template.roles.get(role)
+            if merges and turn == first:
+                pass  # the system text stands as it is, never trimmed
+            elif layout is None or message.tool_calls or message.reasoning_content:
+                raise template.refusal(message, turn)
+            else:
+                if template.trim:
+                    text = text.strip()
+                if role == "assistant" and text.endswith(layout.end):
+                    text = self._without_end(text, layout, given, turn)
+                    notes += ("terminator_in_content",)
+            shape.append(role)
+            if message.trained is not None:
+                shape.append(message.trained)
             if text:
-                pieces.append(Piece(text, True, train, turn, role))
-            pieces += after
+                data.append(text)
+            else:
+                shape.append(_EMPTY)
             turn += 1
-        return Rendered(pieces + self._close, notes)
+        key = tuple(shape)
+        outline = self._outlines.get(key)
+        if outline is None:
+            outline = self._outline(messages, first, _filled(shape))
+            if len(messages) <= _MAX_KEPT_TURNS:
+                if len(self._outlines) >= _MAX_OUTLINES:
+                    self._outlines.clear()
+                self._outlines[key] = outline
+        return Rendered(outline, data, notes)
 
-    def _around(self, key: tuple[int, str, bool, bool], layout: TurnLayout) -> _Around:
-        """The template's pieces before and after a message, remembered: rows share them."""
-        turn, role, train, end = key
-        before = ((layout.before, self._everything), (layout.lead, train))
-        after = ((layout.end, end), (layout.after, self._everything))
-        around = (
-            tuple(Piece(text, False, trained, turn, role) for text, trained in before if text),
-            tuple(Piece(text, False, trained, turn, role) for text, trained in after if text),
-        )
-        if len(self._known) >= _MAX_AROUND:
-            self._known.clear()  # a conversation of a million turns must not fill the memory
-        self._known[key] = around
-        return around
+    def _without_end(self, text: str, layout: TurnLayout, messages: list[Message], turn: int) -> str:
+        """An answer that already ends in the terminator's text does not get a second one."""
+        text = text.removesuffix(layout.end)
+        text = text.strip() if self._template.trim else text
+        if not text and trained_turns(messages, self._policy)[turn]:
+            raise RecordError("empty_answer", f"message {turn}: {_ONLY_END}", path=("messages", turn))
+        return text
+
+    def _outline(self, messages: list[Message], turn: int, filled: list[bool]) -> Outline:
+        """The pieces around the messages; `filled` tells which of these have text."""
+        template, policy = self._template, self._policy
+        everything = policy.train_on == "all"
+        trained = trained_turns(messages, policy)
+        last = _last(trained)
+        pieces = [Piece(template.begin, False, everything)] if template.begin else []
+        merged: list[Piece] = []
+        for index, (message, train) in enumerate(zip(messages, trained, strict=True)):
+            place = (turn + index, message.role)
+            if index == 0 and message.role == "system" and template.system_in_user is not None:
+                before, _, after = template.system_in_user.partition("{system}")
+                merged = [Piece(text, False, train, *place) for text in (before, after) if text]
+                merged[bool(before) : 0] = [Piece("", True, train, *place)] * filled[index]
+                continue
+            layout = template.roles[message.role]
+            end = _end_trained(policy, train, index == last)
+            around = (
+                (layout.before, everything),
+                (layout.lead, train),
+                (layout.end, end),
+                (layout.after, everything),
+            )
+            laid = [Piece(text, False, flag, *place) for text, flag in around]
+            laid[2:2] = [*merged, *[Piece("", True, train, *place)] * filled[index]]
+            merged = []
+            pieces += [piece for piece in laid if piece.content or piece.text]
+        if template.close:
+            close = policy.train_on_eos == "all" or (everything and policy.train_on_eos != "none")
+            pieces.append(Piece(template.close, False, close))
+        return Outline(pieces)
+
+    def _check_merge(self, messages: list[Message], turn: int) -> None:
+        """The system text stands at the head of the first user turn, so there must be one."""
+        if len(messages) < 2 or messages[1].role != "user":
+            raise RecordError(
+                "unsupported_role",
+                f"template {self._template.name!r} has no system turn; it puts the system text before the "
+                "first user message, and here no user message follows it",
+                path=("messages", max(turn, 0)),
+            )
+
+
+def _filled(shape: Sequence[object]) -> list[bool]:
+    """Which messages of a shape have text."""
+    filled: list[bool] = []
+    for part in shape:
+        if part == _EMPTY:
+            filled[-1] = False
+        elif isinstance(part, str):
+            filled.append(True)
+    return filled
 
 
 def render_chat(
@@ -142,27 +164,57 @@ def render_chat(
     return RoleRenderer(template, policy, system)(conversation)
 
 
+class PromptRenderer:
+    """Lays records' fields out with a prompt template: prompt, completion, one terminator."""
+
+    def __init__(self, template: PromptTemplate, policy: MaskPolicy, system: str | None) -> None:
+        self._template = template
+        self._policy = policy
+        self._system = system
+        self._outlines: dict[tuple[int, ...], Outline] = {}
+
+    def __call__(self, conversation: Conversation) -> Rendered:
+        """The row's pieces. Raises RecordError where a field is missing or the answer is empty."""
+        template = self._template
+        fields = template.fields_of(conversation, self._system)
+        wording = template.wording(fields)
+        prompt = template.values(template.variants[wording][1], fields)
+        answer = template.values(template.completion, fields)
+        notes: tuple[str, ...] = ()
+        last = next((index for index in reversed(range(len(answer))) if answer[index]), 0)
+        if template.completion[last][1] and answer[last].endswith(template.end):
+            answer[last] = answer[last].removesuffix(template.end)
+            notes = ("terminator_in_content",)
+            if not any(answer):
+                raise RecordError("empty_answer", _ONLY_END)
+        texts = prompt + answer
+        empty = [index for index, text in enumerate(texts) if not text] if "" in texts else ()
+        outline = self._outlines.get((wording, *empty))
+        if outline is None:
+            outline = self._outlines[(wording, *empty)] = self._outline(wording, empty)
+        parts = template.variants[wording][1] + template.completion
+        data = [text for text, (_, is_field) in zip(texts, parts, strict=True) if is_field and text]
+        return Rendered(outline, data, notes)
+
+    def _outline(self, wording: int, empty: Sequence[int]) -> Outline:
+        """The pieces of the template's parts, but those that are `empty`."""
+        template = self._template
+        everything = self._policy.train_on == "all"
+        prompt = template.variants[wording][1]
+        pieces = [Piece(template.begin, False, everything)] if template.begin else []
+        for index, (text, is_field) in enumerate(prompt + template.completion):
+            if index not in empty:
+                place = (everything, 0, "user") if index < len(prompt) else (True, 1, "assistant")
+                pieces.append(Piece("" if is_field else text, is_field, *place))
+        end = _end_trained(self._policy, True, True)
+        return Outline([*pieces, Piece(template.end, False, end, 1, "assistant")])
+
+
 def render_prompt(
     conversation: Conversation, template: PromptTemplate, policy: MaskPolicy, system: str | None
 ) -> Rendered:
-    """Lay a record's fields out with a prompt template: prompt, completion, one terminator."""
-    fields = template.fields_of(conversation, system)
-    everything = policy.train_on == "all"
-    pieces = [Piece(template.begin, False, everything)] if template.begin else []
-    for text, content in template.prompt_parts(fields):
-        pieces.append(Piece(text, content, everything, 0, "user"))
-    completion = template.completion_parts(fields)
-    notes: tuple[str, ...] = ()
-    if completion and completion[-1][1] and completion[-1][0].endswith(template.end):
-        text = completion.pop()[0].removesuffix(template.end)
-        completion += [(text, True)] if text else []
-        notes = ("terminator_in_content",)
-        if not completion:
-            raise RecordError("empty_answer", _ONLY_END)
-    for text, content in completion:
-        pieces.append(Piece(text, content, True, 1, "assistant"))
-    pieces.append(Piece(template.end, False, _end_trained(policy, True, True), 1, "assistant"))
-    return Rendered(pieces, notes)
+    """One record laid out with a prompt template; see PromptRenderer, which serves many."""
+    return PromptRenderer(template, policy, system)(conversation)
 
 
 def render_segments(conversation: Conversation, begin: str, end: str, policy: MaskPolicy) -> Rendered:
@@ -190,7 +242,7 @@ def render_segments(conversation: Conversation, begin: str, end: str, policy: Ma
     if end:
         last = next(segment.trained for segment in segments[::-1] if segment.text) or everything
         pieces.append(Piece(end, False, _end_trained(policy, last, last), len(segments) - 1, ""))
-    return Rendered(pieces, tuple(notes))
+    return Rendered.of(pieces, tuple(notes))
 
 
 def trained_turns(messages: list[Message], policy: MaskPolicy) -> list[bool]:
@@ -225,21 +277,3 @@ def _end_trained(policy: MaskPolicy, turn_trained: bool, is_last_trained: bool) 
     if policy.train_on_eos == "last":
         return is_last_trained
     return policy.train_on_eos == "all"
-
-
-def _merged_system(messages: list[Message], template: RoleTemplate, trained: bool, turn: int) -> list[Piece]:
-    """The system text as it stands at the head of the first user turn, itself never trimmed."""
-    if len(messages) < 2 or messages[1].role != "user":
-        raise RecordError(
-            "unsupported_role",
-            f"template {template.name!r} has no system turn; it puts the system text before the first "
-            "user message, and here no user message follows it",
-            path=("messages", max(turn, 0)),
-        )
-    before, _, after = (template.system_in_user or "").partition("{system}")
-    pieces = (
-        Piece(before, False, trained, turn, "system"),
-        Piece(messages[0].content, True, trained, turn, "system"),
-        Piece(after, False, trained, turn, "system"),
-    )
-    return [piece for piece in pieces if piece.text]

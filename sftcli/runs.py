@@ -6,47 +6,47 @@ whatever its text says.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from sftcli.engine import Engine
 from sftcli.errors import TokenizerError
-from sftcli.render import Rendered
+from sftcli.rendered import Outline, Rendered
+from sftcli.run_plan import DATA, TEXT, WHITE, Int32s, PlanInMaking, RunPlan
 from sftcli.tokenizer import Tokenizer
 
-TEXT = -1  # stands in place of an id where a segment is text
-# What `\s` means to the tokenizers library (Unicode White_Space); str.strip() takes more.
-_WHITE = (
-    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
-    "\u2028\u2029\u202f\u205f\u3000"
-)
+Ints = npt.NDArray[np.int64]
+
 _MAX_TEMPLATE_TEXTS = 4096
+_MAX_PLANS = 4096
+_MAX_KEPT_PIECES = 512
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Runs:
-    """A batch of R rows as segments: a segment is one known token, or what a piece gives to a run.
+    """A batch of R rows as S segments: a segment is one known token, or what a piece gives to a run.
 
-    token: each segment's id, or TEXT. size: its UTF-8 bytes, 0 for a token. piece_segments: how many
-    segments each piece has; piece_trained: its mask. row_pieces: how many pieces each row has. texts,
-    sizes, leads: the runs, their UTF-8 bytes, and whether each stands at the very start of its row.
-    lines: the input line of each row. control_text: whether each row holds the text of a control
-    token in its content.
+    token: int32[S], each segment's id, or TEXT. size: int64[S], its UTF-8 bytes, 0 for a token.
+    piece, trained: int32[S] and bool[S], its piece (its index in the row) and mask. row_segments:
+    int64[R], how many segments each row has. texts: the N runs; sizes: int64[N], their UTF-8 bytes;
+    leads: bool[N], whether each stands at the very start of its row. lines: the input line of each
+    row. control_text: whether each row holds the text of a control token in its content.
     """
 
     lines: Sequence[int]
-    token: list[int] = field(default_factory=list)
-    size: list[int] = field(default_factory=list)
-    piece_segments: list[int] = field(default_factory=list)
-    piece_trained: list[bool] = field(default_factory=list)
-    row_pieces: list[int] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
-    leads: list[bool] = field(default_factory=list)
-    control_text: list[bool] = field(default_factory=list)
+    token: npt.NDArray[np.int32]
+    size: Ints
+    piece: npt.NDArray[np.int32]
+    trained: npt.NDArray[np.bool_]
+    row_segments: Ints
+    texts: list[str]
+    sizes: Ints
+    leads: npt.NDArray[np.bool_]
+    control_text: list[bool]
 
     @property
     def control_text_rows(self) -> int:
@@ -57,19 +57,15 @@ class Runs:
 class _Constant(msgspec.Struct, frozen=True, gc=False):
     """Template text: what it adds to the run before it, tokens, and what begins the run after it.
 
-    Without tokens it is all `head`. token, size: its segments. strips_before, strips_after: the
-    white space beside the tokens belongs to them.
+    Without tokens it is all `head`. strips_before, strips_after: the white space beside the tokens
+    belongs to them.
     """
 
     head: str
-    head_size: int
     ids: tuple[int, ...]
     tail: str
-    tail_size: int
     strips_before: bool
     strips_after: bool
-    token: tuple[int, ...]
-    size: tuple[int, ...]
 
 
 class RunBuilder:
@@ -80,61 +76,91 @@ class RunBuilder:
         self._control = tokenizer.control_tokens
         longest_first = sorted(self._control, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
-        # A look for the first characters is many times faster than the pattern alone.
-        self._openings = tuple({text[:2] for text in self._control})
+        self._openings = tuple({(text[0], text[:2]) for text in self._control})
         self._constants: dict[str, _Constant] = {}
+        self._plans: dict[tuple[Outline, frozenset[int]], RunPlan] = {}
+        self._whole: dict[Outline, RunPlan] = {}  # the plans of rows whose data is all there
 
     def build(self, rows: Sequence[Rendered], lines: Sequence[int]) -> Runs:
         """The runs of R rows; `lines` are the R input lines they came from."""
-        out = Runs(lines)
+        plans: list[RunPlan] = []
+        texts: list[str] = []
+        sizes: list[int] = []  # of the data
+        control_text: list[bool] = []
+        known = self._whole
         for row in rows:
-            self._lay_out(row, out)
-        return out
+            data = row.data
+            control_text.append(self._holds_control_text(data))
+            plan = known.get(row.outline) or self._plan(row.outline)
+            if plan.strips or "" in data:
+                plan, data = self._stripped(row)
+            sizes += [len(text) if text.isascii() else len(text.encode()) for text in data]
+            texts += plan.texts(data)
+            plans.append(plan)
+        return _joined(plans, texts, sizes, lines, control_text)
 
-    def _lay_out(self, row: Rendered, out: Runs) -> None:
-        """Append one row's segments and runs to `out`."""
-        run: list[str] = []
-        run_size = 0
-        leads, strip, control_text = True, False, False
-        constants = self._constants
-        for piece in row.pieces:
-            text = piece.text
+    def _holds_control_text(self, data: Sequence[str]) -> bool:
+        # A look for one character, then for two, is many times faster than the pattern alone.
+        for first, opening in self._openings:
+            for text in data:
+                if first in text and opening in text and self._pattern.search(text) is not None:
+                    return True
+        return False
+
+    def _stripped(self, row: Rendered) -> tuple[RunPlan, list[str]]:
+        """The row's plan and data where control tokens take in the white space beside them.
+
+        Data of which nothing is left is no data: then what stands beyond it is stripped in turn.
+        """
+        data = row.data
+        empty = frozenset(index for index, text in enumerate(data) if not text)
+        while True:
+            plan = self._plan(row.outline, empty)
+            left = plan.strip(data)
+            emptied = {index for index, text in enumerate(left) if not text} - empty
+            if not emptied:
+                return plan, [text for index, text in enumerate(left) if index not in empty]
+            empty |= emptied
+
+    def _plan(self, outline: Outline, empty: frozenset[int] = frozenset()) -> RunPlan:
+        """How rows of an outline become runs, the pieces of data in `empty` left out. Remembered."""
+        plan = self._plans.get((outline, empty))
+        if plan is None:
+            plan = self._plan_anew(outline, empty)
+            if len(outline.pieces) <= _MAX_KEPT_PIECES:
+                if len(self._plans) >= _MAX_PLANS:
+                    self._plans.clear()
+                    self._whole.clear()
+                self._plans[outline, empty] = plan
+                if not empty:
+                    self._whole[outline] = plan
+        return plan
+
+    def _plan_anew(self, outline: Outline, empty: frozenset[int]) -> RunPlan:
+        making = PlanInMaking(self._tokenized)
+        strip = False
+        hole = -1
+        for index, piece in enumerate(outline.pieces):
             if piece.content:
-                for opening in self._openings:
-                    if opening in text:
-                        control_text = control_text or self._pattern.search(text) is not None
-                if strip:
-                    text = text.lstrip(_WHITE)
-                    strip = not text
-                size = len(text) if text.isascii() else len(text.encode())
-                run.append(text)
-                run_size += size
-                out.token.append(TEXT)
-                out.size.append(size)
-                out.piece_segments.append(1)
+                hole += 1
+                if hole not in empty:
+                    making.add_data(hole, index, piece.trained, strip)
+                    strip = False
                 continue
-            constant = constants.get(text) or self._split(text)
+            constant = self._split(piece.text)
             if strip and constant.head:
-                constant = self._split(text.lstrip(_WHITE))
+                constant = self._split(piece.text.lstrip(WHITE))
                 strip = not constant.head
             if constant.head:
-                run.append(constant.head)
-                run_size += constant.head_size
+                making.add_text(constant.head, index, piece.trained)
             elif constant.strips_before:
-                run_size -= _strip_end(run, out)
+                making.strip_end()
             if constant.ids:
-                if run_size:
-                    _close_run(run, run_size, leads, out)
-                leads, strip = False, constant.strips_after and not constant.tail
-                run, run_size = [constant.tail] if constant.tail else [], constant.tail_size
-            out.token.extend(constant.token)
-            out.size.extend(constant.size)
-            out.piece_segments.append(len(constant.token))
-        if run_size:
-            _close_run(run, run_size, leads, out)
-        out.piece_trained.extend([piece.trained for piece in row.pieces])
-        out.row_pieces.append(len(row.pieces))
-        out.control_text.append(control_text)
+                making.add_tokens(constant.ids, index, piece.trained)
+                strip = constant.strips_after and not constant.tail
+            if constant.tail:
+                making.add_text(constant.tail, index, piece.trained)
+        return making.plan()
 
     def _split(self, text: str) -> _Constant:
         """Template text taken apart. Remembered: a template has few texts, which recur in every row."""
@@ -156,54 +182,58 @@ class RunBuilder:
         head, tail = (text[: matches[0].start()], text[matches[-1].end() :]) if matches else (text, "")
         strips_before = bool(tokens) and tokens[0].lstrip
         strips_after = bool(tokens) and tokens[-1].rstrip
-        head = head.rstrip(_WHITE) if strips_before else head
-        tail = tail.lstrip(_WHITE) if strips_after else tail
+        head = head.rstrip(WHITE) if strips_before else head
+        tail = tail.lstrip(WHITE) if strips_after else tail
         ids = [token.id for token in tokens[:1]]
         for (left, right), (token, after) in zip(pairwise(matches), pairwise(tokens), strict=True):
             # Text between two control tokens is a run that no data can touch.
             between = text[left.end() : right.start()]
-            between = between.lstrip(_WHITE) if token.rstrip else between
-            between = between.rstrip(_WHITE) if after.lstrip else between
+            between = between.lstrip(WHITE) if token.rstrip else between
+            between = between.rstrip(WHITE) if after.lstrip else between
             ids += [*self._tokenized(between), after.id]
-        sizes = (len(head.encode()), len(tail.encode()))
-        return _Constant(
-            head=head,
-            head_size=sizes[0],
-            ids=tuple(ids),
-            tail=tail,
-            tail_size=sizes[1],
-            strips_before=strips_before,
-            strips_after=strips_after,
-            token=(TEXT,) * bool(head) + tuple(ids) + (TEXT,) * bool(tail),
-            size=sizes[:1] * bool(head) + (0,) * len(ids) + sizes[1:] * bool(tail),
-        )
+        return _Constant(head, tuple(ids), tail, strips_before, strips_after)
 
-    def _tokenized(self, text: str) -> list[int]:
+    def _tokenized(self, text: str, leads: bool = False) -> list[int]:
         if not text:
             return []
         size = np.array([len(text.encode())], np.int64)
-        ids: list[int] = self._engine.encode([text], size, np.zeros(1, np.bool_)).ids.tolist()
+        ids: list[int] = self._engine.encode([text], size, np.array([leads])).ids.tolist()
         return ids
 
 
-def _close_run(run: list[str], size: int, leads: bool, out: Runs) -> None:
-    out.texts.append("".join(run))
-    out.sizes.append(size)
-    out.leads.append(leads)
+def _joined(
+    plans: list[RunPlan], texts: list[str], sizes: list[int], lines: Sequence[int], control_text: list[bool]
+) -> Runs:
+    """The plans' segments and runs laid end to end; `sizes` are those of the data, in order."""
+    numbers = {plan: number for number, plan in enumerate(dict.fromkeys(plans))}
+    which = np.array([numbers[plan] for plan in plans], np.int64)
+    segments, row_segments = _in_rows([plan.segments for plan in numbers], which, 4)
+    runs, _ = _in_rows([plan.runs for plan in numbers], which, 2)
+    token, size = segments[:, 0], segments[:, 1].astype(np.int64)
+    size[size == DATA] = sizes
+    run_starts = np.cumsum(runs[:, 0]) - runs[:, 0]
+    return Runs(
+        lines=lines,
+        token=token,
+        size=size,
+        piece=segments[:, 2],
+        trained=segments[:, 3].astype(np.bool_),
+        row_segments=row_segments,
+        texts=texts,
+        sizes=np.add.reduceat(size[token == TEXT], run_starts) if len(run_starts) else run_starts,
+        leads=runs[:, 1].astype(np.bool_),
+        control_text=control_text,
+    )
 
 
-def _strip_end(run: list[str], out: Runs) -> int:
-    """Drop the white space at a run's end, which the control token after it takes in (lstrip).
+def _in_rows(tables: Sequence[Int32s], which: Ints, width: int) -> tuple[Int32s, Ints]:
+    """The tables (int32[*, width]) laid end to end, as `which` (int64[R]) names them for each row.
 
-    Returns the bytes dropped. The run's parts are the last segments of `out`.
+    Also int64[R]: how many lines each row's table has.
     """
-    total = 0
-    for place in range(1, len(run) + 1):
-        kept = run[-place].rstrip(_WHITE)
-        dropped = len(run[-place].encode()) - len(kept.encode())
-        run[-place] = kept
-        out.size[-place] -= dropped
-        total += dropped
-        if kept:
-            break
-    return total
+    lengths = np.array([len(table) for table in tables], np.int64)
+    firsts = np.cumsum(lengths) - lengths
+    counts = lengths[which]
+    stops = np.cumsum(counts)
+    lines = np.arange(stops[-1] if len(stops) else 0) + np.repeat(firsts[which] - stops + counts, counts)
+    return np.concatenate([np.zeros((0, width), np.int32), *tables])[lines], counts

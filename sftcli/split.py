@@ -13,7 +13,7 @@ from sftcli.job import Job
 from sftcli.parse import decode_line, in_the_data, make_reject
 from sftcli.plan import Split
 from sftcli.read import LineBlock
-from sftcli.render import Rendered
+from sftcli.rendered import Rendered
 from sftcli.report import SplitReport
 from sftcli.run import Run
 from sftcli.runs import Runs

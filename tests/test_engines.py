@@ -21,7 +21,8 @@ from sftcli.conversation import Conversation, Message
 from sftcli.crosscheck import EngineName, Engines
 from sftcli.engine import Encoded, FastEngine, Ints
 from sftcli.errors import TokenizerError
-from sftcli.render import MaskPolicy, Rendered, render_chat
+from sftcli.render import MaskPolicy, render_chat
+from sftcli.rendered import Rendered
 from sftcli.templates import RoleTemplate, load_template
 from sftcli.tokenizer import Tokenizer, load_tokenizer
 
@@ -105,7 +106,7 @@ def test_the_engine_goes_by_the_input_and_the_users_wish(
 
 @pytest.mark.parametrize("name", ["llama2", "legacy", "gemma"])
 def test_a_tokenizer_that_the_fast_engine_cannot_read_takes_the_reference(small: Small, name: str) -> None:
-    plain = [Rendered(row.pieces[1:2]) for row in rendered()]
+    plain = [Rendered.of(row.pieces[1:2]) for row in rendered()]
     engines = chosen(small(name), "auto", LARGE, plain)
     assert (engines.engine().name, engines.warning) == ("tokenizers", None)
     with pytest.raises(TokenizerError, match="--encoder fastokens: not a byte-level BPE; use --encoder auto"):

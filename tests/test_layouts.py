@@ -26,7 +26,8 @@ import sftcli
 from sftcli.chat_template import ChatTemplate
 from sftcli.conversation import Conversation, Message
 from sftcli.errors import RecordError
-from sftcli.render import MaskPolicy, Piece, Rendered, TrainOn, TrainOnEos, render_chat, trained_turns
+from sftcli.render import MaskPolicy, TrainOn, TrainOnEos, render_chat, trained_turns
+from sftcli.rendered import Piece, Rendered
 from sftcli.templates import RoleTemplate, builtin_names, load_template
 from sftcli.tokenizer import Tokenizer
 

@@ -13,16 +13,8 @@ from sftcli.conversation import Conversation, Message, Segment
 from sftcli.encode import Encoder
 from sftcli.engine import Engine, FastEngine, ReferenceEngine, fast_engine_refusal
 from sftcli.errors import RecordError, TokenizerError
-from sftcli.render import (
-    MaskPolicy,
-    Piece,
-    Rendered,
-    TrainOn,
-    TrainOnEos,
-    render_chat,
-    render_prompt,
-    render_segments,
-)
+from sftcli.render import MaskPolicy, TrainOn, TrainOnEos, render_chat, render_prompt, render_segments
+from sftcli.rendered import Piece, Rendered
 from sftcli.templates import PromptTemplate, RoleTemplate, load_template
 from sftcli.tokenizer import Tokenizer
 
@@ -513,8 +505,8 @@ def test_every_ready_layout_is_covered_and_needs_no_added_marks(small: Small) ->
 
 def test_batch_without_rows_text_or_tokens(small: Small) -> None:
     tokenizer = small("nfc")
-    empty, control = Rendered([]), Rendered([Piece("<|im_end|>", False, True)])
-    text = Rendered([Piece("Hi", True, True)])
+    empty, control = Rendered.of([]), Rendered.of([Piece("<|im_end|>", False, True)])
+    text = Rendered.of([Piece("Hi", True, True)])
     for encoder in encoders(tokenizer):
         assert encoder.encode([], []).offsets.tolist() == [0]
         assert encoder.encode([control], [1]).trained.tolist() == [True]
@@ -532,10 +524,10 @@ def test_special_token_of_the_config_becomes_a_control_token_as_it_was_added(tmp
     built.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     eos = tokenizers.AddedToken("</s>", special=False, normalized=False, rstrip=True)
     tokenizer = save(built, tmp_path / "promoted", [eos], {"eos_token": "</s>"})
-    row = Rendered([Piece("a</s>", True, True), Piece("</s>", False, True), Piece(" a", True, False)])
+    row = Rendered.of([Piece("a</s>", True, True), Piece("</s>", False, True), Piece(" a", True, False)])
     with pytest.raises(TokenizerError, match="no token for '<'"):
         shown(tokenizer, row)
-    row = Rendered([Piece("a</s>", False, True), Piece(" a", True, False)])
+    row = Rendered.of([Piece("a</s>", False, True), Piece(" a", True, False)])
     assert shown(tokenizer, row) == "a </s> [a]"
 
 
@@ -544,10 +536,10 @@ def test_vocabulary_without_every_byte_is_refused_where_a_text_needs_one(tmp_pat
     built.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer = save(built, tmp_path / "few", control("</s>"), {"eos_token": "</s>"})
     assert fast_engine_refusal(tokenizer) == "not a byte-level BPE"
-    row = Rendered([Piece("a ", True, False), Piece("a", True, True), Piece("</s>", False, True)])
+    row = Rendered.of([Piece("a ", True, False), Piece("a", True, True), Piece("</s>", False, True)])
     assert shown(tokenizer, row) == "[a] [␣] a </s>"
     with pytest.raises(TokenizerError) as refused:
-        shown(tokenizer, Rendered([Piece("a日a", True, True)]))
+        shown(tokenizer, Rendered.of([Piece("a日a", True, True)]))
     assert str(refused.value) == (
         "the tokenizer has no token for '日' and would drop it from 'a日a'; "
         "train it with all 256 bytes in its alphabet, or give it an unk token"
@@ -555,7 +547,7 @@ def test_vocabulary_without_every_byte_is_refused_where_a_text_needs_one(tmp_pat
 
 
 def test_reserved_pair_that_stands_for_a_control_token_is_refused_in_text(small: Small) -> None:
-    row = Rendered([Piece("Hi \U000f5f7c\U000f5f7d", True, True)])
+    row = Rendered.of([Piece("Hi \U000f5f7c\U000f5f7d", True, True)])
     for name in ("llama2", "t5"):
         with pytest.raises(TokenizerError, match="a text holds the reserved character pair"):
             shown(small(name), row)

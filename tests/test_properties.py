@@ -18,7 +18,8 @@ from sftcli.conversation import Conversation, Message
 from sftcli.encode import Encoder
 from sftcli.engine import FastEngine, ReferenceEngine, fast_engine_refusal
 from sftcli.errors import RecordError
-from sftcli.render import MaskPolicy, Piece, Rendered, render_chat, render_prompt
+from sftcli.render import MaskPolicy, render_chat, render_prompt
+from sftcli.rendered import Piece, Rendered
 from sftcli.templates import RoleTemplate, builtin_names, load_template
 from sftcli.tokenizer import Tokenizer
 
@@ -205,7 +206,7 @@ def test_ids_and_mask_are_those_of_the_whole_text(bench: Bench, row: Row, policy
 @given(row=rows)
 def test_ids_are_one_shot_ids_where_content_holds_no_control_text(bench: Bench, row: Row) -> None:
     rendered = bench.render(row, MaskPolicy())
-    rendered = Rendered([replace_control(bench, piece) for piece in rendered.pieces])
+    rendered = Rendered.of([replace_control(bench, piece) for piece in rendered.pieces])
     assume(bench.control.findall(rendered.text) == bench.template_control(rendered))
     expected = bench.reference.one_shot(rendered.text)
     for batch in bench.batches([rendered]):

@@ -17,7 +17,7 @@ from sftcli.check import abilities, answer, layout, prompt
 from sftcli.check.finding import Finding, Verdict, refused
 from sftcli.check.subject import Subject, open_subject
 from sftcli.errors import RecordError
-from sftcli.render import Rendered
+from sftcli.rendered import Rendered
 
 _CHATS, _PROMPTS, _ALL = ("role", "chat"), ("prompt",), ("role", "chat", "prompt")
 

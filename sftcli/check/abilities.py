@@ -6,7 +6,7 @@ from sftcli.check.finding import Verdict, ok, quoted, refused, trained, warning
 from sftcli.check.probes import LATER_THOUGHT, PROBES, RESULT, THOUGHT, TOOL, TOWNS
 from sftcli.check.subject import Subject
 from sftcli.errors import RecordError
-from sftcli.render import Rendered
+from sftcli.rendered import Rendered
 
 Check = Callable[[Subject], Verdict]
 

@@ -17,7 +17,7 @@ from sftcli.check.subject import Subject
 from sftcli.encode import Encoder
 from sftcli.engine import ReferenceEngine
 from sftcli.errors import RecordError
-from sftcli.render import Rendered
+from sftcli.rendered import Rendered
 
 
 def answer_start(subject: Subject) -> Verdict | None:

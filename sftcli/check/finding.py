@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple
 
 from sftcli.check.subject import Subject
 from sftcli.errors import RecordError
-from sftcli.render import Rendered
+from sftcli.rendered import Rendered
 
 Level = Literal["ok", "warning", "error"]
 _MOST = 72  # characters of evidence

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sftcli.check.finding import Verdict, common, error, names, ok, quoted, reason, refused, warning
 from sftcli.check.subject import Subject
 from sftcli.errors import RecordError
-from sftcli.render import Rendered
+from sftcli.rendered import Rendered
 
 _OTHER_DATE = "2031-12-25"
 

@@ -9,7 +9,7 @@ from sftcli.conversation import Conversation
 from sftcli.encode import Encoder
 from sftcli.engine import ReferenceEngine
 from sftcli.errors import RecordError
-from sftcli.render import Piece, Rendered
+from sftcli.rendered import Piece, Rendered
 from sftcli.templates import PromptTemplate
 
 _VALUES = ("Paris", "4", "- one\n- two", "def f():")  # beginnings that completions have

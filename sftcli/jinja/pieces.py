@@ -8,36 +8,33 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeAlias
 
-from sftcli.jinja.layout import Hole, Layout
+from sftcli.jinja.layout import Layout
 from sftcli.jinja.proof import Row
 from sftcli.jinja.spans import Span
-from sftcli.render import MaskPolicy, Piece, trained_turns
+from sftcli.render import MaskPolicy, trained_turns
+from sftcli.rendered import Outline, Piece, Rendered
 
-# Template text as it is, or part of a hole: its number, where the part starts in it, where it stops
-# (0: at its end), and what its piece says.
-Slot: TypeAlias = Piece | tuple[int, int, int, bool, int, str]
+Part: TypeAlias = tuple[int, int, int]  # of a hole: its number, from where, to where (0: to its end)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The pieces of a row, its data left open. `notes` are the row's."""
+    """The outline of a row, and the part of a hole that each of its content pieces is.
 
-    slots: tuple[Slot, ...]
+    `notes` are the row's.
+    """
+
+    outline: Outline
+    parts: tuple[Part, ...]
     notes: tuple[str, ...]
 
-    def fill(self, layout: Layout) -> list[Piece]:
+    def fill(self, layout: Layout) -> Rendered:
         text, holes = layout.text, layout.holes
-        pieces: list[Piece] = []
-        for slot in self.slots:
-            if isinstance(slot, Piece):
-                pieces.append(slot)
-                continue
-            number, first, last, trained, turn, role = slot
+        data = []
+        for number, first, last in self.parts:
             start, stop, _, _ = holes[number]
-            pieces.append(
-                Piece(text[start + first : start + last if last else stop], True, trained, turn, role)
-            )
-        return pieces
+            data.append(text[start + first : start + last if last else stop])
+        return Rendered(self.outline, data, self.notes)
 
 
 @dataclass(frozen=True)
@@ -68,17 +65,21 @@ def make_plan(
     roles = {row.first + index: message.role for index, message in enumerate(row.messages)}
     ends = _ends(layout, spans)
     mask = _mask(row, spans, ends, policy, train_injected)
-    slots: list[Slot] = []
+    pieces: list[Piece] = []
+    parts: list[Part] = []
     at = 0
     for number, hole in enumerate(layout.holes):
-        slots += _template_pieces(
+        pieces += _template_pieces(
             layout, at, hole.start, mask, _owners(layout, spans, ends, at, hole.start), roles
         )
-        slots += _hole_slots(number, hole, mask, roles.get(hole.turn, ""))
+        # One piece, or two where a generation prompt supplies the data's beginning.
+        for start, stop in pairwise(mask.edges(hole.start, hole.stop)):
+            pieces.append(Piece("", True, mask.at(start), hole.turn, roles.get(hole.turn, "")))
+            parts.append((number, start - hole.start, stop - hole.start if stop < hole.stop else 0))
         at = hole.stop
     stop = len(layout.text)
-    slots += _template_pieces(layout, at, stop, mask, _owners(layout, spans, ends, at, stop), roles)
-    return Plan(tuple(slots), tuple(notes))
+    pieces += _template_pieces(layout, at, stop, mask, _owners(layout, spans, ends, at, stop), roles)
+    return Plan(Outline(pieces), tuple(parts), tuple(notes))
 
 
 def _mask(
@@ -107,22 +108,6 @@ def _mask(
             (*close, policy.train_on_eos == "all" or (everything and policy.train_on_eos != "none"))
         )
     return _Mask(everything, ranges)
-
-
-def _hole_slots(number: int, hole: Hole, mask: _Mask, role: str) -> list[Slot]:
-    """A hole's pieces: one, or two where a generation prompt supplies the data's beginning."""
-    edges = mask.edges(hole.start, hole.stop)
-    return [
-        (
-            number,
-            start - hole.start,
-            stop - hole.start if stop < hole.stop else 0,
-            mask.at(start),
-            hole.turn,
-            role,
-        )
-        for start, stop in pairwise(edges)
-    ]
 
 
 def _end_trained(policy: MaskPolicy, turn_trained: bool, is_last_trained: bool) -> bool:

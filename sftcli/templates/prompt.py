@@ -112,33 +112,31 @@ class PromptTemplate:
         values = (system, user, user, answer, answer, answer)
         return dict(zip(_CHAT_FIELDS, values, strict=True))
 
-    def prompt_parts(self, fields: Mapping[str, Any]) -> list[Part]:
-        """(text, is content) for the wording that this record's fields call for."""
-        for when, parts in self.variants:
-            if all(_has_text(fields.get(name)) for name in when):
-                return self._parts(parts, fields)
+    def wording(self, fields: Mapping[str, Any]) -> int:
+        """Which of `variants` this record's fields call for."""
+        for index, (when, _) in enumerate(self.variants):
+            for name in when:
+                if not _has_text(fields.get(name)):
+                    break
+            else:
+                return index
         raise RecordError(
             "no_prompt",
             f"no wording of template {self.name!r} fits this record: the last entry of `prompt` "
             "should have no `when`",
         )
 
-    def completion_parts(self, fields: Mapping[str, Any]) -> list[Part]:
-        """(text, is content) of the completion, without its terminator."""
-        return self._parts(self.completion, fields)
-
-    def _parts(self, parts: tuple[Part, ...], fields: Mapping[str, Any]) -> list[Part]:
-        found: list[Part] = []
-        for part in parts:
-            text, is_field = part
+    def values(self, parts: tuple[Part, ...], fields: Mapping[str, Any]) -> list[str]:
+        """The parts' texts, with the record's own in the place of the fields' names."""
+        found = []
+        for text, is_field in parts:
             if not is_field:
-                found.append(part)
+                found.append(text)
                 continue
             value = fields.get(text)
-            if not isinstance(value, str):
+            if type(value) is not str:
                 raise _field_error(self.name, text, fields)
-            if value:
-                found.append((value, True))
+            found.append(value)
         return found
 
 

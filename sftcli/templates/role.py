@@ -44,17 +44,11 @@ class RoleTemplate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     system_in_user: str | None = None
     control_tokens: list[str] = []
 
-    def layout(self, message: Message, turn: int) -> TurnLayout:
-        """The layout of one message. Raises RecordError where this template has none.
+    def refusal(self, message: Message, turn: int) -> RecordError:
+        """Why this template has no layout for a message that has a role or parts it does not know.
 
         `turn` is its place in the record, -1 for a system text that the record does not hold.
         """
-        layout = self.roles.get(message.role)
-        if layout is None or message.tool_calls or message.reasoning_content:
-            raise self._refusal(message, turn)
-        return layout
-
-    def _refusal(self, message: Message, turn: int) -> RecordError:
         where = f"message {turn}" if turn >= 0 else "the system text"
         path = ("messages", turn) if turn >= 0 else ()
         if message.role not in self.roles:
