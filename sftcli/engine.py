@@ -168,7 +168,7 @@ class FastEngine:
         loaded: "fastokens.Tokenizer | None" = None,
     ) -> None:
         self._tokenizer = loaded if loaded is not None else begin_loading(tokenizer.json).result()
-        self._byte_lengths = tokenizer.byte_lengths
+        self._byte_lengths = tokenizer.byte_lengths.astype(np.int32)
         self._nfc = tokenizer.normalizes_nfc
         self.reference = reference
 
@@ -176,8 +176,8 @@ class FastEngine:
         raw_ids, raw_ends = self._tokenizer.encode_batch_flat(list(texts), split_special_tokens=True)
         ids = np.frombuffer(raw_ids, np.int32)
         ends = np.frombuffer(raw_ends, np.int64)[1:]
-        lengths = self._byte_lengths[ids]
-        stops = np.cumsum(lengths)
+        lengths = self._byte_lengths.take(ids)  # twice as fast as indexing
+        stops = np.cumsum(lengths, dtype=np.int64)
         encoded = Encoded(ids, ends, stops - lengths, stops)
         wrong = np.diff(stops[ends - 1], prepend=0) != sizes
         if self._nfc:
