@@ -1,0 +1,1 @@
+"""The rules: what `validate` and `verify` judge by, and what `prepare` counts."""
