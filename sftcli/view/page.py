@@ -1,10 +1,12 @@
 """The page that rows and templates are shown on: a gutter with turns and marks, then the text."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, replace
+from itertools import accumulate, groupby
 
 from sftcli.view.cells import ASCII, UNICODE, Cell, Kind, Marks, cells, fold, one_line, width_of
+from sftcli.view.heat import digit, heat_style
 
 # SGR parameters for (kind, trained). Only the basic colours, so that the terminal's own theme
 # decides what is readable; trained and masked differ in weight too, for those who see no green.
@@ -18,18 +20,26 @@ _STYLES: dict[tuple[Kind, bool], str] = {
     ("mark", True): "32",
     ("mark", False): "2",
 }
+_WARNING = "1;33"
 _LEAST_ROOM = 20
+_MOST_COLUMNS = 120  # longer lines of text are hard to read
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of text with one mask: one control token, or text that holds none."""
+    """A stretch of text with one mask: one control token, or text that holds none.
+
+    `padding`: how many padding tokens of this text stand in a row. `losses`: for each token that
+    begins in the text, where it does and its loss in nats.
+    """
 
     text: str
     trained: bool
     control: bool = False
     turn: int | None = None
     role: str | None = None
+    padding: int = 0
+    losses: tuple[tuple[int, float], ...] = ()
 
     @property
     def speaker(self) -> tuple[int | None, str | None]:
@@ -37,40 +47,85 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """A line across the page that says what begins below it."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Screen:
-    """Where the page is shown; `ascii_only` is for streams that are not UTF-8."""
+    """Where the page is shown.
+
+    `ascii_only` is for streams that are not UTF-8, `deep` for terminals of 256 colours.
+    """
 
     color: bool
     width: int
     ascii_only: bool = False
+    deep: bool = False
 
     @property
     def marks(self) -> Marks:
         return ASCII if self.ascii_only else UNICODE
 
     def paint(self, text: str, kind: Kind, trained: bool) -> str:
-        return f"\x1b[{_STYLES[kind, trained]}m{text}\x1b[0m" if self.color and text else text
+        return self.styled(text, _STYLES[kind, trained])
+
+    def styled(self, text: str, style: str) -> str:
+        """`text` with SGR parameters, where there is colour."""
+        return f"\x1b[{style}m{text}\x1b[0m" if self.color and text else text
+
+    def warn(self, text: str) -> str:
+        return self.styled(text, _WARNING)
 
 
-def page(spans: Iterable[Span], screen: Screen) -> list[str]:
+def page(items: Iterable[Span | Rule], screen: Screen) -> list[str]:
     """Lay spans out as lines.
 
     A new turn starts a line. With colour the text runs on inside a turn; without, each line is
-    all trained (marked T) or all masked, and control tokens stand in brackets.
+    all trained (marked T) or all masked, and control tokens stand in brackets. Where spans have
+    losses, they are colours; without colour, a digit stands below each token.
     """
-    joined = list(_joined(spans))
-    gutter = _Gutter.for_spans(joined, screen)
+    sections = _sections(items)
+    gutter = _Gutter.for_spans([span for _, spans in sections for span in spans], screen)
     marks = screen.marks
+    columns = min(screen.width, _MOST_COLUMNS)
     # A line break's sign and the space before it may stand beyond the room.
-    room = max(screen.width - gutter.width - len(marks.newline) - 1, _LEAST_ROOM)
+    room = max(columns - gutter.width - len(marks.newline) - 1, _LEAST_ROOM)
     lines: list[str] = []
-    for speaker, turn in groupby(joined, lambda span: span.speaker):
-        label = gutter.labels[speaker]
-        for block in _blocks(turn, screen):
-            for line in fold(block, room, marks.newline, marks.tab):
-                lines.append(gutter.line(label, any(cell.trained for cell in line)) + _painted(line, screen))
+    for rule, spans in sections:
+        lines += [rule_line(rule.text, columns, screen)] if rule else []
+        for speaker, turn in groupby(_joined(spans), lambda span: span.speaker):
+            label = gutter.labels[speaker]
+            for line in _lines(turn, room, screen):
+                lines.append(gutter.line(label, any(cell.trained for cell in line)) + painted(line, screen))
+                lines += _digits(line, gutter.width, screen)
                 label = ""
     return lines
+
+
+def _sections(items: Iterable[Span | Rule]) -> list[tuple[Rule | None, list[Span]]]:
+    """Each rule with the spans below it; the first section may have none."""
+    sections: list[tuple[Rule | None, list[Span]]] = [(None, [])]
+    for item in items:
+        if isinstance(item, Rule):
+            sections.append((item, []))
+        else:
+            sections[-1][1].append(item)
+    return sections
+
+
+def _lines(turn: Iterable[Span], room: int, screen: Screen) -> Iterator[list[Cell]]:
+    for block in _blocks(turn, screen):
+        yield from fold(block, room, screen.marks.newline, screen.marks.tab)
+
+
+def rule_line(text: str, columns: int, screen: Screen) -> str:
+    """A heading with a line to both sides."""
+    rule = screen.marks.rule
+    head = f"{rule * 2} {text} "
+    return screen.paint(head + rule * (columns - width_of(head)), "mark", False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,59 +154,126 @@ class _Gutter:
         return width_of(_Gutter(self.labels, Screen(False, 0)).line("", False))
 
     def line(self, label: str, trained: bool) -> str:
-        columns = []
-        if self.label_width:
-            columns.append(label + " " * (self.label_width - width_of(label) + 1))
-        if not self.screen.color:
-            columns.append("T" if trained else " ")
-        bar = self.screen.marks.trained_bar if trained else self.screen.marks.bar
-        return "".join(columns) + self.screen.paint(bar, "mark", trained) + " "
+        label_part = label + " " * (self.label_width - width_of(label) + 1) if self.label_width else ""
+        return label_part + mask_bar(trained, self.screen) + " "
+
+
+def mask_bar(trained: bool, screen: Screen) -> str:
+    """The bar left of a line, marked T where trained; one column in colour and two without."""
+    letter = "" if screen.color else "T" if trained else " "
+    bar = screen.marks.trained_bar if trained else screen.marks.bar
+    return letter + screen.paint(bar, "mark", trained)
 
 
 def _joined(spans: Iterable[Span]) -> Iterator[Span]:
     """Join neighbouring text of one mask, so that what it spells is seen as a whole."""
-    for (trained, control, turn, role), same in groupby(
-        spans, lambda span: (span.trained, span.control, span.turn, span.role)
+    for (alone, trained, turn, role), same in groupby(
+        spans, lambda span: (span.control or span.padding > 0, span.trained, span.turn, span.role)
     ):
-        if control:
+        if alone:
             yield from same
-        elif text := "".join(span.text for span in same):
-            yield Span(text, trained, False, turn, role)
+            continue
+        parts = list(same)
+        starts = accumulate((len(span.text) for span in parts), initial=0)
+        losses = [
+            (start + place, loss)
+            for start, span in zip(starts, parts, strict=False)
+            for place, loss in span.losses
+        ]
+        if text := "".join(span.text for span in parts):
+            yield Span(text, trained, False, turn, role, 0, tuple(losses))
 
 
 def _blocks(turn: Iterable[Span], screen: Screen) -> list[list[Cell]]:
     """The cells of one turn: all in one where colour tells the mask, else a block per mask."""
-    runs = [_run_cells(run, screen) for _, run in groupby(turn, lambda span: span.trained)]
-    return [[cell for run in runs for cell in run]] if screen.color else runs
+    blocks: list[list[Cell]] = []
+    before: Span | None = None
+    for (_, padding), run in groupby(turn, lambda span: (span.trained, bool(span.padding))):
+        spans = list(run)
+        found = span_cells(spans, screen)
+        if before is None or not screen.color or padding or before.padding:
+            blocks.append(found)
+        else:
+            blocks[-1] += found
+        before = spans[-1]
+    return blocks
 
 
-def _run_cells(run: Iterable[Span], screen: Screen) -> list[Cell]:
+def span_cells(run: Iterable[Span], screen: Screen) -> list[Cell]:
     """The cells of spans of one mask. A space at either end would not be seen: it gets a sign."""
     found: list[Cell] = []
     for span in run:
-        if not span.control:
-            found.extend(cells(span.text, span.trained, screen.ascii_only))
+        if not (span.control or span.padding):
+            fresh = cells(span.text, span.trained, screen.ascii_only)
+            _set_losses(fresh, span.losses, len(span.text))
+            found.extend(fresh)
             continue
         if found:
             found[-1].may_break = True
         text = one_line(span.text, screen.ascii_only)
-        if not screen.color:
+        # Heat takes the place of the control token's own colour.
+        if not screen.color or span.losses or span.padding:
             text = screen.marks.open + text + screen.marks.close
-        found.append(Cell(text, width_of(text), span.trained, "control", may_break=True))
-    for end in (found, found[::-1]):
-        for cell in end:
-            if cell.text != " ":
-                break
-            cell.text, cell.width, cell.kind = screen.marks.space, len(screen.marks.space), "mark"
+        cell = Cell(text, width_of(text), span.trained, "control", may_break=True)
+        _set_losses([cell], span.losses, 1)
+        if span.padding:
+            cell.text += f" x {span.padding:,} padding"
+            cell.width, cell.kind = width_of(cell.text), "mark"
+        found.append(cell)
+    mark_ends(found, screen)
     return found
 
 
-def _painted(line: list[Cell], screen: Screen) -> str:
+def mark_ends(line: list[Cell], screen: Screen) -> None:
+    """Give the spaces at either end a sign."""
+    sign = screen.marks.space
+    for order in (range(len(line)), range(len(line) - 1, -1, -1)):
+        for index in order:
+            if line[index].text != " ":
+                break
+            line[index] = replace(line[index], text=sign, width=len(sign), kind="mark")
+
+
+def _set_losses(found: list[Cell], losses: tuple[tuple[int, float], ...], stop: int) -> None:
+    """Give each cell the loss of its token; a token without a cell of its own adds to the one before."""
+    if not losses:
+        return
+    places = [cell.place for cell in found]
+    ends = [place for place, _ in losses[1:]] + [stop]
+    for (start, loss), end in zip(losses, ends, strict=True):
+        first, last = bisect_left(places, start), bisect_left(places, end)
+        if first < last:
+            found[first].starts = True
+            for cell in found[first:last]:
+                cell.loss = loss
+        elif first:
+            found[first - 1].loss = (found[first - 1].loss or 0.0) + loss
+
+
+def _digits(line: list[Cell], indent: int, screen: Screen) -> list[str]:
+    """The line below that holds the losses, where there are any and no colour shows them."""
+    if screen.color or not any(cell.starts for cell in line):
+        return []
+    below = " " * indent
+    for cell in line:
+        below += (digit(cell.loss) if cell.starts and cell.loss is not None else "").ljust(cell.width)
+    return [below.rstrip()]
+
+
+def painted(line: Iterable[Cell], screen: Screen) -> str:
+    """The cells of a line, each in its style, without spaces at the end."""
+    if not screen.color:
+        return "".join([cell.text for cell in line]).rstrip(" ")
     parts = [
-        ("".join(cell.text for cell in same), kind, trained)
-        for (kind, trained), same in groupby(line, lambda cell: (cell.kind, cell.trained))
+        ("".join([cell.text for cell in same]), style)
+        for style, same in groupby(line, lambda cell: _style(cell, screen))
     ]
-    if parts:  # no space is left at the place where a line was folded
-        text, kind, trained = parts[-1]
-        parts[-1] = text.rstrip(" "), kind, trained
-    return "".join(screen.paint(text, kind, trained) for text, kind, trained in parts)
+    if parts:
+        parts[-1] = (parts[-1][0].rstrip(" "), parts[-1][1])
+    return "".join(screen.styled(text, style) for text, style in parts)
+
+
+def _style(cell: Cell, screen: Screen) -> str:
+    if cell.loss is not None:
+        return heat_style(cell.loss, cell.trained, screen.deep)
+    return _STYLES[cell.kind, cell.trained]

@@ -1,43 +1,48 @@
 """RowView -> text for a terminal or a log: the row as it reads, with what is trained marked."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from sftcli.view.cells import one_line
-from sftcli.view.page import Screen, Span, page
-from sftcli.view.row import RowView
+from sftcli.view.heading import counts_line, documents, head
+from sftcli.view.heat import legend
+from sftcli.view.page import Rule, Screen, Span, page
+from sftcli.view.row import RowView, TokenView
+
+
+def show_text(view: RowView, screen: Screen) -> str:
+    """One row as running text, without a line break at the end."""
+    lines = [*head(view, screen), "", *page(_items(view), screen), ""]
+    if any(token.loss is not None for token in view.tokens):
+        lines.append(legend(screen.color, screen.deep))
+    return "\n".join([*lines, counts_line(view, screen)])
+
+
+def _items(view: RowView) -> Iterator[Span | Rule]:
+    for heading, tokens in documents(view):
+        if heading:
+            yield Rule(heading)
+        yield from _spans(tokens)
+
+
+def _spans(tokens: Sequence[TokenView]) -> Iterator[Span]:
+    """Groups of tokens; one is shown as trained where any of its tokens is."""
+    at = 0
+    while at < len(tokens):
+        token, first = tokens[at], at
+        if token.padding:
+            while at < len(tokens) and tokens[at].padding and tokens[at].id == token.id:
+                at += 1
+            yield Span(token.text, False, token.control, token.turn, token.role, padding=at - first)
+            continue
+        at += 1
+        while at < len(tokens) and tokens[at].group == 0:
+            at += 1
+        group = tokens[first:at]
+        trained = any(other.trained for other in group)
+        losses = [other.loss for other in group if other.loss is not None]
+        heat = ((0, sum(losses)),) if losses else ()
+        yield Span(token.text, trained, token.control, token.turn, token.role, losses=heat)
 
 
 def show_row(view: RowView, color: bool, width: int, ascii_only: bool = False) -> str:
-    """One row in `width` columns, without a line break at the end."""
-    screen = Screen(color, width, ascii_only)
-    return "\n".join([_header(view, screen), "", *page(_spans(view), screen), "", _counts(view, screen)])
-
-
-def _spans(view: RowView) -> Iterator[Span]:
-    """The row's groups of tokens; one is shown as trained where any of its tokens is."""
-    for token in view.tokens:
-        if token.group:
-            trained = any(other.trained for other in view.tokens[token.i : token.i + token.group])
-            yield Span(token.text, trained, token.control, token.turn, token.role)
-
-
-def _header(view: RowView, screen: Screen) -> str:
-    row = f"row {view.row:,}"
-    if view.source is None:
-        return row
-    return f"{one_line(view.source.place, screen.ascii_only)}{screen.marks.dot}{row}"
-
-
-def _counts(view: RowView, screen: Screen) -> str:
-    counts = view.counts
-    share = counts.trained / counts.tokens if counts.tokens else 0.0
-    trained = screen.paint(f"{counts.trained:,} trained", "text", counts.trained > 0)
-    legend = "" if screen.color else ", marked T"
-    parts = [_number(counts.tokens, "token"), f"{trained} ({share:.1%}{legend})"]
-    if counts.turns is not None:
-        parts.append(_number(counts.turns, "turn"))
-    return screen.marks.dot.join(parts)
-
-
-def _number(count: int, thing: str) -> str:
-    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+    """As show_text, for the screen's facts one by one."""
+    return show_text(view, Screen(color, width, ascii_only))

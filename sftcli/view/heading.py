@@ -1,0 +1,100 @@
+"""What stands above and below a row in every view: where it is from, its notes, its counts."""
+
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+
+from sftcli.view.cells import one_line, width_of
+from sftcli.view.loss import mean_loss
+from sftcli.view.page import Screen
+from sftcli.view.row import RowView, TokenView
+
+_MEANING = {
+    "zero-trained": "no token of this row is trained",
+    "truncated": "the row was cut to the length that is allowed",
+    "no-terminator": "a trained answer is not followed by the token that ends it",
+    "straddle": "a token lies across the border of what is trained",
+    "control-text": "the data spells a control token, and has it as ordinary characters",
+}
+_SGR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def head(view: RowView, screen: Screen) -> list[str]:
+    """Where the row is from, then a line for each thing to be known of it."""
+    notes = [("dropped", f"prepare leaves this row out: {view.dropped}")] if view.dropped else []
+    notes += [(mark, _MEANING.get(mark, "")) for mark in view.marks]
+    return [title(view, screen), *(line for name, text in notes for line in note_lines(name, text, screen))]
+
+
+def title(view: RowView, screen: Screen) -> str:
+    """The record, the row's number and its id, as far as they are known."""
+    parts = [f"row {view.row:,}"]
+    if view.source is not None:
+        parts.insert(0, f"{one_line(view.source.file, screen.ascii_only)}:{view.source.line}")
+    if view.id is not None:
+        parts.append(f"id {one_line(view.id, screen.ascii_only)}")
+    return joined(parts, screen)
+
+
+def counts_line(view: RowView, screen: Screen, *first: str, marked: bool = True) -> str:
+    """Tokens, trained tokens and their share, turns, documents, padding, and the mean loss.
+
+    `first` stands before them. `marked`: without colour, what is trained has a T before it.
+    """
+    counts = view.counts
+    share = counts.trained / counts.tokens if counts.tokens else 0.0
+    trained = screen.paint(f"{counts.trained:,} trained", "text", counts.trained > 0)
+    legend = ", marked T" if marked and not screen.color else ""
+    parts = [*first, number(counts.tokens, "token"), f"{trained} ({share:.1%}{legend})"]
+    if view.documents:
+        parts.append(number(len(view.documents), "document"))
+    elif counts.turns is not None:
+        parts.append(number(counts.turns, "turn"))
+    if padding := sum(token.padding for token in view.tokens):
+        parts.append(f"{padding:,} padding")
+    if (mean := mean_loss(view)) is not None:
+        parts.append(f"mean loss {mean:.4f}")
+    return joined(parts, screen)
+
+
+def note_lines(name: str, text: str, screen: Screen) -> list[str]:
+    """A warning in as many lines as it takes."""
+    name = f"! {one_line(name, screen.ascii_only)}"
+    lines = textwrap.wrap(
+        f"{name}: {one_line(text, screen.ascii_only)}".removesuffix(": "),
+        screen.width,
+        subsequent_indent="  ",
+        break_on_hyphens=False,
+    )
+    return [screen.warn(name) + lines[0].removeprefix(name), *lines[1:]]
+
+
+def number(count: int, thing: str) -> str:
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+
+
+def joined(parts: Sequence[str], screen: Screen) -> str:
+    """The parts in a line, or in several where they do not fit."""
+    lines = [parts[0]]
+    for part in parts[1:]:
+        longer = f"{lines[-1]}{screen.marks.dot}{part}"
+        if width_of(_SGR.sub("", longer)) <= screen.width:
+            lines[-1] = longer
+        else:
+            lines.append(part)
+    return "\n".join(lines)
+
+
+def documents(view: RowView) -> Iterator[tuple[str, Sequence[TokenView]]]:
+    """(heading, tokens) of each packed row; a row that is not packed is one part without a heading."""
+    if not view.documents:
+        yield "", view.tokens
+        return
+    last = 0
+    for index, stop in enumerate(accumulate(view.documents)):
+        part = view.tokens[last:stop]
+        yield f"document {index + 1:,} of {len(view.documents):,}, {number(len(part), 'token')}", part
+        last = stop
+    if rest := view.tokens[last:]:
+        yield f"after the documents, {number(len(rest), 'token')}", rest
