@@ -1,0 +1,94 @@
+"""RowView -> one line per run of equal mask: the shortest account of a row that leaves nothing out."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from sftcli.view.cells import width_of
+from sftcli.view.heading import counts_line, documents, head, number
+from sftcli.view.page import Screen, painted, rule_line
+from sftcli.view.row import RowView, TokenView
+from sftcli.view.row_line import RowLine, shortened, with_mask
+
+_LEAST_TEXT = 12
+
+
+class _Run(NamedTuple):
+    """Tokens of one document that are all trained, all masked or all padding."""
+
+    first: int
+    last: int
+    mask: str
+    loss: str
+
+    @property
+    def tokens(self) -> str:
+        return f"{self.last - self.first + 1:,}"
+
+    @property
+    def range(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+
+def show_runs(view: RowView, screen: Screen) -> str:
+    """Each run's positions, length, mask, mean loss where there is one, and text in quotes.
+
+    A text that is too long for the line is cut in the middle, with the number of characters that
+    are left out. A run ends where a packed document ends.
+    """
+    parts = [(heading, _runs(tokens)) for heading, tokens in documents(view)]
+    runs = [run for _, found in parts for run in found]
+    names = _Row("positions", "tokens", "mask", "loss" if any(run.loss for run in runs) else "")
+    rows = [names, *(_Row(run.range, run.tokens, run.mask, run.loss) for run in runs)]
+    widths = [max(map(width_of, column)) for column in zip(*rows, strict=True)]
+    line = RowLine(view, screen)
+    lines = [*head(view, screen), "", f"{_start(names, widths)}text"]
+    for heading, found in parts:
+        lines += [rule_line(heading, screen.width, screen)] if heading else []
+        for run in found:
+            start = _start(_Row(run.range, run.tokens, run.mask, run.loss), widths)
+            text = _text(view, line, run, max(screen.width - width_of(start), _LEAST_TEXT), screen)
+            lines.append(_coloured(start, run, screen) + text)
+    return "\n".join([*lines, "", counts_line(view, screen, number(len(runs), "run"), marked=False)])
+
+
+class _Row(NamedTuple):
+    positions: str
+    tokens: str
+    mask: str
+    loss: str
+
+
+def _runs(tokens: Sequence[TokenView]) -> list[_Run]:
+    runs = []
+    for mask, same in groupby(tokens, _mask):
+        run = list(same)
+        losses = [token.loss for token in run if token.loss is not None]
+        loss = f"{sum(losses) / len(losses):.3f}" if losses else ""
+        runs.append(_Run(run[0].i, run[-1].i, mask, loss))
+    return runs
+
+
+def _mask(token: TokenView) -> str:
+    return "padding" if token.padding and not token.trained else "trained" if token.trained else "masked"
+
+
+def _start(row: _Row, widths: list[int]) -> str:
+    positions, tokens, mask, loss = widths
+    columns = [f"{row.positions:<{positions}}", f"{row.tokens:>{tokens}}", f"{row.mask:<{mask}}"]
+    if loss:
+        columns.append(f"{row.loss:>{loss}}")
+    return "  ".join(columns) + "  "
+
+
+def _text(view: RowView, line: RowLine, run: _Run, room: int, screen: Screen) -> str:
+    tokens = view.tokens[run.first : run.last + 1]
+    if run.mask == "padding" and len({token.id for token in tokens}) == 1:
+        return painted(line.piece(run.first, room), screen) + f" x {len(tokens):,}"
+    first, stop = line.starts[run.first], line.starts[run.last + 1]
+    found = shortened(line.chars(first, stop), stop, room - 2, screen)
+    return f'"{painted(with_mask(found, run.mask == "trained"), screen)}"'
+
+
+def _coloured(start: str, run: _Run, screen: Screen) -> str:
+    return start.replace(run.mask, screen.paint(run.mask, "text", run.mask == "trained"))
