@@ -47,6 +47,7 @@ class Run:
 
     def _make_job(self, config: Config, tokenizer: Tokenizer) -> Job:
         split, sample = self._sample()
+        self.sample = sample
         if not sample:
             raise FileError(f"{', '.join(self.files)}: no records: " + _EMPTY[len(self.files) > 1])
         self._refuse_unreadable(split, sample)

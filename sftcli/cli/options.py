@@ -7,11 +7,12 @@ from typing import Any, TypeVar
 
 import click
 
-from sftcli.errors import ConfigError
+from sftcli.errors import ConfigError, UsageError
 
 _EXAMPLES = {
     "--field": "--field output=answer",
     "--template-arg": "--template-arg enable_thinking=false",
+    "--against": "--against template=chatml",
 }
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -113,6 +114,18 @@ def config_flags(flags: dict[str, Any]) -> dict[str, Any]:
         "field": key_values(flags["field"], "--field"),
         "template_args": {name: typed(text) for name, text in arguments.items()},
     }
+
+
+def refuse_row_options(folder: str, config: str | None, flags: dict[str, Any]) -> None:
+    """Raise UsageError where an option says how rows are made, of a folder in which they are."""
+    names = {"add_special_tokens": "add-special-token", "template_args": "template-arg"}
+    given = [name for name, value in {**flags, "config": config}.items() if value not in (None, ())]
+    if given:
+        flag = names.get(given[0], given[0].replace("_", "-"))
+        raise UsageError(
+            f"--{flag}: {folder} is a prepared folder, whose manifest says how its rows were made; "
+            "leave the option out, or name raw data"
+        )
 
 
 def typed(text: str) -> Any:

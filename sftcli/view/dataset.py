@@ -1,72 +1,262 @@
 """Rows of a prepared folder, found without reading the rows before them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cached_property
+from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import pyarrow as pa
+import numpy as np
+import numpy.typing as npt
 
-from sftcli.errors import EnvironmentFault, UsageError
-from sftcli.manifest import read_manifest
+from sftcli.batch import IGNORE
+from sftcli.errors import OutputError, UsageError
+from sftcli.manifest import MANIFEST, read_manifest
 from sftcli.tokenizer import Tokenizer, load_tokenizer
-from sftcli.view.row import RowView, row_from_columns
+from sftcli.view.find import TokenSearch, has_control_text, id_readings, id_text
+from sftcli.view.marks import Bools, Ints, Mark, MarkFinder, sums
+from sftcli.view.row import RowView, Source, check_ids, row_from_columns
+from sftcli.view.select import Bound, Candidates, Chunk, Selection
+from sftcli.view.shards import Lists, Shard
 
-_COLUMNS = ["input_ids", "labels"]
+_NUMBERS_AT_A_TIME = 1 << 20
+# Why a shard cannot tell which of its rows have these marks.
+_NOT_IN_A_SHARD: dict[Mark, str] = {
+    "truncated": "a shard does not say which rows were cut",
+    "straddle": "a shard holds tokens, and not where the text of a turn begins and ends in them",
+}
+
+
+class _Unit(NamedTuple):
+    """A part of a shard that is read in one go: the rows [first, stop) of the whole folder."""
+
+    shard: int
+    unit: int
+    first: int
+    stop: int
 
 
 class Dataset:
-    """A finished dataset folder. Raises EnvironmentFault where it has no manifest."""
+    """A finished dataset folder. Raises EnvironmentFault where it has no manifest.
+
+    `tell` is told of the rows looked at since it was last told.
+    """
+
+    noun = "row"
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._shards: list[dict[str, Any]] = read_manifest(folder)["shards"]
-        self.rows = sum(shard["rows"] for shard in self._shards)
+        self.folder, self.name = folder, str(folder)
+        self.manifest = read_manifest(folder)
+        self._shards: list[dict[str, Any]] = self.manifest["shards"]
+        try:
+            self._bounds = [0, *accumulate(int(shard["rows"]) for shard in self._shards)]
+        except (KeyError, TypeError, ValueError):
+            raise OutputError(f"{folder / MANIFEST}: not a manifest of sftcli") from None
+        self.rows = self.seen = self._bounds[-1]
         self.tokenizer: Tokenizer = load_tokenizer(str(folder / "tokenizer"))
+        self.files = [str(folder / shard["file"]) for shard in self._shards] + [str(folder / MANIFEST)]
+        self.tell: Callable[[int], None] = lambda done: None
+        self._marks = MarkFinder(self.tokenizer)
+        self._open: dict[int, Shard] = {}
+        self._last: tuple[_Unit, dict[str, Lists]] | None = None
 
-    def row(self, number: int) -> RowView:
-        """Row `number`, from 0 (negative: from the end)."""
-        index = place_of(number, self.rows, str(self.folder))
-        first = 0
-        for shard in self._shards:
-            if index < first + shard["rows"]:
-                ids, labels = _columns(self.folder / shard["file"], index - first)
-                return row_from_columns(self.tokenizer, ids, labels, index)
-            first += shard["rows"]
-        raise EnvironmentFault(f"{self.folder}: the manifest's shards hold fewer rows than it says")
+    @property
+    def facts(self) -> dict[str, str]:
+        """How its rows were made, in a few words each."""
+        manifest, config = self.manifest, self.manifest.get("config", {})
+        inputs = [str(source.get("file")) for source in manifest.get("inputs", [])]
+        return {
+            "source": f"{self.name}, prepared from {', '.join(inputs)}",
+            "template": str(manifest.get("template")),
+            "records": str(manifest.get("record_format")),
+            "tokenizer": str(manifest.get("tokenizer", {}).get("name")),
+            "trained": f"{config.get('train_on')}, terminator {config.get('train_on_eos')}",
+        }
+
+    def count(self) -> int:
+        return self.rows
+
+    def view(self, item: int) -> RowView:
+        """Row `item`, from 0. Rows near one another are read from disk once."""
+        unit, columns = self._around(item)
+        row = {name: column.row(item - unit.first) for name, column in columns.items()}
+        documents = row.get("seq_lengths", [])
+        view = row_from_columns(
+            *(self.tokenizer, row["input_ids"], row["labels"], item),
+            source=self._source(unit.shard, item, packed="seq_lengths" in row),
+            attention_mask=row.get("attention_mask"),
+            documents=documents,
+        )
+        return replace(view, marks=self._found_marks(view))
+
+    def chunks(self, selection: Selection, candidates: Candidates, bound: Bound) -> Iterator[Chunk[int]]:
+        """Raises UsageError for what a shard cannot tell, with what to do instead."""
+        self._refuse_unknown(selection)
+        if not selection.is_search:
+            yield from self._numbered(candidates, bound)
+            return
+        for unit in self._units(candidates):
+            kept, rank = self._searched(unit, selection)
+            numbers = np.arange(unit.first, unit.stop)
+            inside = _inside(numbers, candidates)
+            self.tell(unit.stop - unit.first)
+            kept &= inside
+            yield Chunk(int(inside.sum()), numbers[kept], rank[kept], numbers[kept].tolist())
+
+    def _numbered(self, candidates: Candidates, bound: Bound) -> Iterator[Chunk[int]]:
+        """Rows that are known by their number alone."""
+        stop = self.rows if candidates.stop is None else min(candidates.stop, self.rows)
+        for first in range(min(candidates.start, stop), stop, _NUMBERS_AT_A_TIME):
+            numbers = np.arange(first, min(first + _NUMBERS_AT_A_TIME, stop))
+            if candidates.only is not None:
+                numbers = np.array(sorted(candidates.only), np.int64)
+                numbers = numbers[(numbers >= first) & (numbers < first + _NUMBERS_AT_A_TIME)]
+            allowed = numbers[bound.allows(numbers)]
+            yield Chunk(len(numbers), allowed, np.zeros(len(allowed), np.int64), allowed.tolist())
+
+    def _searched(self, unit: _Unit, selection: Selection) -> tuple[Bools, Ints]:
+        """bool[R]: the unit's rows that match; int64[R]: what they are ranked by."""
+        tokens = _Tokens(self._shard(unit.shard), unit.unit)
+        kept = np.ones(unit.stop - unit.first, np.bool_)
+        if selection.id is not None:
+            kept &= self._with_id(unit, selection.id)
+        if "zero-trained" in selection.marks:
+            kept &= tokens.trained_counts == 0
+        if "no-terminator" in selection.marks:
+            check_ids(self.tokenizer, tokens.ids.values)
+            kept &= self._marks.unended(tokens.ids.values, tokens.labels.values != IGNORE, tokens.ids.offsets)
+        if "control-text" in selection.marks and kept.any():
+            kept &= self._text_search.with_control_text(*tokens.text_ids)
+        if selection.text and kept.any():
+            kept &= self._text_search.holding(selection.text, *tokens.text_ids)
+        if selection.ranking is None:
+            return kept, np.zeros(len(kept), np.int64)
+        if selection.ranking == "least-trained":
+            return kept, tokens.trained_counts
+        return kept, -tokens.lengths if selection.ranking == "longest" else tokens.lengths
+
+    @cached_property
+    def _text_search(self) -> TokenSearch:
+        return TokenSearch(self.tokenizer)
+
+    def _with_id(self, unit: _Unit, wanted: str) -> Bools:
+        shard = self._shard(unit.shard)
+        readings = [(key, value) for key, value in id_readings(wanted) if key in shard.columns]
+        if not readings:
+            raise UsageError(
+                f"--id: the shards hold no ids (their columns are {', '.join(shard.columns)}); "
+                "look for the record in the raw data, or for its text with --find"
+            )
+        found = np.zeros(unit.stop - unit.first, np.bool_)
+        for key, value in readings:
+            ids = shard.arrays(unit.unit, [key])[key].to_pylist()
+            found |= np.array([id_text(own) == value for own in ids], np.bool_)
+        return found
+
+    def _refuse_unknown(self, selection: Selection) -> None:
+        for mark in selection.marks:
+            if mark in _NOT_IN_A_SHARD:
+                raise UsageError(
+                    f"--only {mark}: {_NOT_IN_A_SHARD[mark]}; name the raw data, "
+                    "with the options that it was prepared with"
+                )
+
+    def _found_marks(self, view: RowView) -> tuple[Mark, ...]:
+        """The marks that can be seen in a shard."""
+        ids = np.array([token.id for token in view.tokens], np.int64)
+        trained = np.array([token.trained for token in view.tokens], np.bool_)
+        found: dict[Mark, bool] = {
+            "zero-trained": not trained.any(),
+            "no-terminator": bool(self._marks.unended(ids, trained, np.array([0, len(ids)]))[0]),
+            "control-text": has_control_text(self.tokenizer, ids.tolist()),
+        }
+        return tuple(mark for mark, there in found.items() if there)
+
+    def _source(self, shard: int, row: int, packed: bool) -> Source | None:
+        """The input that a row came from, and its line where each line of the input became one row."""
+        file = self._shards[shard].get("input")
+        if not isinstance(file, str):
+            return None
+        counts = self.manifest.get("counts", {})
+        if packed or counts.get("lines") != self.rows:
+            return Source(file, None)
+        before = (s["rows"] for s in self._shards[:shard] if s.get("input") == file)
+        return Source(file, sum(before) + row - self._bounds[shard] + 1)
+
+    def _shard(self, index: int) -> Shard:
+        if index not in self._open:
+            self._open = {index: Shard(self.folder / self._shards[index]["file"])}
+        return self._open[index]
+
+    def _units(self, candidates: Candidates) -> Iterator[_Unit]:
+        """The units that hold candidates."""
+        stop = self.rows if candidates.stop is None else min(candidates.stop, self.rows)
+        for index, (first, last) in enumerate(pairwise(self._bounds)):
+            if first >= stop or last <= candidates.start or first == last:
+                continue
+            bounds = (self._shard(index).bounds + first).tolist()
+            for unit, (begin, end) in enumerate(pairwise(bounds)):
+                named = candidates.only is None or any(begin <= row < end for row in candidates.only)
+                if begin < stop and end > candidates.start and named:
+                    yield _Unit(index, unit, begin, end)
+
+    def _around(self, row: int) -> tuple[_Unit, dict[str, Lists]]:
+        """The unit that holds a row, and its columns."""
+        if self._last is None or not self._last[0].first <= row < self._last[0].stop:
+            index = int(np.searchsorted(self._bounds, row, "right")) - 1
+            shard, first = self._shard(index), self._bounds[index]
+            unit = shard.unit_of(row - first)
+            begin, end = (shard.bounds[unit : unit + 2] + first).tolist()
+            optional = [name for name in ("attention_mask", "seq_lengths") if name in shard.columns]
+            columns = shard.read(unit, ["input_ids", "labels", *optional])
+            self._last = _Unit(index, unit, begin, end), columns
+        return self._last
 
 
-def place_of(number: int, rows: int, where: str) -> int:
-    """A row number, counted from the end where it is negative, checked against the rows there are."""
-    if not -rows <= number < rows:
-        raise UsageError(f"--row {number}: {where} has {rows:,} row{'s' * (rows != 1)}, counted from 0")
-    return number % rows
+class _Tokens:
+    """A unit's columns, each read when it is asked for."""
+
+    def __init__(self, shard: Shard, unit: int) -> None:
+        self._shard, self._unit = shard, unit
+
+    @cached_property
+    def ids(self) -> Lists:
+        return self._read("input_ids")
+
+    @cached_property
+    def labels(self) -> Lists:
+        return self._read("labels")
+
+    @cached_property
+    def trained_counts(self) -> Ints:
+        return sums(self.labels.values != IGNORE, self.labels.offsets)
+
+    @cached_property
+    def lengths(self) -> Ints:
+        """int64[R]: each row's tokens but for padding."""
+        if "attention_mask" not in self._shard.columns:
+            return np.diff(self.ids.offsets)
+        mask = self._read("attention_mask")
+        return sums(mask.values, mask.offsets)
+
+    @cached_property
+    def text_ids(self) -> tuple[npt.NDArray[np.integer], Ints]:
+        """The ids without padding, and where each row of them begins and ends."""
+        ids = self.ids
+        if int(self.lengths.sum()) == len(ids.values):
+            return ids.values, ids.offsets
+        mask = self._read("attention_mask")
+        return ids.values[mask.values != 0], np.concatenate(([0], np.cumsum(self.lengths)))
+
+    def _read(self, name: str) -> Lists:
+        return self._shard.read(self._unit, [name])[name]
 
 
-def _columns(path: Path, row: int) -> Sequence[list[int]]:
-    try:
-        read = _from_parquet if path.suffix == ".parquet" else _from_arrow
-        return read(path, row)
-    except (OSError, pa.ArrowException) as problem:
-        raise EnvironmentFault(f"{path}: cannot be read: {problem}") from None
-
-
-def _from_parquet(path: Path, row: int) -> list[list[int]]:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as file:
-        for group in range(file.num_row_groups):
-            rows = file.metadata.row_group(group).num_rows
-            if row < rows:
-                table = file.read_row_group(group, columns=_COLUMNS)
-                return [table[column][row].as_py() for column in _COLUMNS]
-            row -= rows
-    raise EnvironmentFault(f"{path}: has fewer rows than the manifest says")
-
-
-def _from_arrow(path: Path, row: int) -> list[list[int]]:
-    with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as stream:
-        for batch in stream:
-            if row < batch.num_rows:
-                return [batch.column(column)[row].as_py() for column in _COLUMNS]
-            row -= batch.num_rows
-    raise EnvironmentFault(f"{path}: has fewer rows than the manifest says")
+def _inside(numbers: Ints, candidates: Candidates) -> Bools:
+    inside = numbers >= candidates.start
+    if candidates.stop is not None:
+        inside &= numbers < candidates.stop
+    if candidates.only is not None:
+        inside &= np.isin(numbers, list(candidates.only))
+    return inside

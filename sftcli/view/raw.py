@@ -1,64 +1,205 @@
 """Rows of raw data, made by the same stages that `prepare` runs."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from sftcli.config import Config
-from sftcli.encode import Encoder
+from sftcli.encode import encode_runs
 from sftcli.engine import ReferenceEngine
 from sftcli.errors import DataError, RecordError, UsageError
 from sftcli.fit import fit
+from sftcli.job import Job
 from sftcli.parse import decode_line, make_reject
+from sftcli.plan import STDIN
 from sftcli.read import LineBlock
+from sftcli.render import Rendered
 from sftcli.run import Run
+from sftcli.runs import RunBuilder
 from sftcli.split import render_record
+from sftcli.threads import bulk_work
+from sftcli.view.find import id_text, matches_id
+from sftcli.view.marks import Bools, Ints, MarkFinder
 from sftcli.view.row import RowView, Source, row_from_batch
+from sftcli.view.select import Bound, Candidates, Chunk, Selection, rank_of
 
 
-class RawRow(NamedTuple):
-    """A row, and why `prepare` would drop it (None where it would not)."""
+class RawRecord(NamedTuple):
+    """A good record: its number among all records, from 0, its place, and its line."""
 
-    view: RowView
-    dropped: str | None
+    number: int
+    source: Source
+    raw: bytes
+
+
+class _Part(NamedTuple):
+    """A block of lines with the candidates in it: int64[N] indices of lines, and their numbers."""
+
+    block: LineBlock
+    first_line: int
+    indices: Ints
+    numbers: Ints
+
+
+class RowMaker:
+    """Makes the row of one record after another, with all that is known before writing."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self._engine = ReferenceEngine(job.tokenizer)
+        self._builder = RunBuilder(job.tokenizer, self._engine)
+        self._marks = MarkFinder(job.tokenizer)
+
+    def view(self, item: RawRecord) -> RowView:
+        """Raises DataError with its place where the job cannot make a row of the record."""
+        job, place = self.job, item.source
+        record = decode_line(item.raw) or {}
+        try:
+            rendered = render_record(record, job)
+        except RecordError as problem:
+            raise DataError(str(make_reject(problem, item.raw, place.file, place.line or 0, 0))) from None
+        runs = self._builder.build([rendered], [0])
+        batch = encode_runs(runs, self._engine)
+        marks = self._marks.of_raw(batch, [rendered], runs.control_text, job.config.max_length)
+        _, dropped = fit(batch, job.config.max_length)
+        return replace(
+            row_from_batch(job.tokenizer, batch, 0, rendered, place, row=item.number),
+            id=id_text(record.get("id")),
+            dropped=next(iter(dropped), None),
+            marks=tuple(mark for mark, rows in marks.items() if rows[0]),
+        )
 
 
 class RawData:
-    """A config's inputs, rendered and encoded record by record."""
+    """A config's inputs as rows: record by record, or searched a block at a time.
 
-    def __init__(self, config: Config) -> None:
-        self._run = Run(config, load_engines=False)
-        self._encoder = Encoder(self._run.job.tokenizer, ReferenceEngine(self._run.job.tokenizer))
+    `encoded` is for selections that ask for tokens of many rows. `bad` counts the bad records that
+    were passed over, and `first_bad` says what is wrong with the first. `tell` is told of the input
+    bytes done since it was last told.
+    """
 
-    def rows(self, numbers: Iterable[int]) -> list[RawRow]:
-        """The rows that these records (from 0) would become; only the lines up to them are read.
+    noun = "record"
 
-        Raises DataError with its place for a bad record, UsageError for one that is not there.
-        """
-        wanted = list(numbers)
-        found: dict[int, RawRow] = {}
-        count = 0
-        for number, (block, index) in enumerate(self._records()):
-            if number in wanted:
-                found[number] = self._row(block, index, number)
-            if len(found) == len(set(wanted)):
-                return [found[number] for number in wanted]
-            count = number + 1
-        missing = next(number for number in wanted if number not in found)
-        plural = "record is" if count == 1 else "records are"
-        raise UsageError(f"--row {missing}: {count:,} {plural} there, counted from 0")
+    def __init__(self, config: Config, *, encoded: bool = False) -> None:
+        self.run = Run(config, load_engines=encoded)
+        self.job = self.run.job
+        self.tokenizer = self.job.tokenizer
+        self.files = [file for file in self.run.files if file != STDIN]
+        self.name = self.run.files[0] if len(self.run.files) == 1 else f"{len(self.run.files)} inputs"
+        self.seen = self.bad = 0
+        self.first_bad: str | None = None
+        self.tell: Callable[[int], None] = lambda done: None
+        self._marks = MarkFinder(self.job.tokenizer)
 
-    def _records(self) -> Iterator[tuple[LineBlock, int]]:
-        for split in self._run.splits:
-            for block in self._run.blocks(split):
-                yield from ((block, i) for i, raw in enumerate(block.lines) if raw and not raw.isspace())
+    @property
+    def facts(self) -> dict[str, str]:
+        """How its rows are made, in a few words each."""
+        config = self.job.config
+        return {
+            "source": ", ".join(self.run.files),
+            "template": self.job.template,
+            "records": self.job.record_format,
+            "tokenizer": self.tokenizer.name,
+            "trained": f"{config.train_on}, terminator {config.train_on_eos}",
+        }
 
-    def _row(self, block: LineBlock, index: int, number: int) -> RawRow:
-        job, raw, line = self._run.job, block.lines[index], block.first_line + index
-        try:
-            rendered = render_record(decode_line(raw) or {}, job)
-        except RecordError as problem:
-            raise DataError(str(make_reject(problem, raw, block.file, line, block.byte_of(index)))) from None
-        batch = self._encoder.encode([rendered], [line])
-        view = row_from_batch(job.tokenizer, batch, 0, rendered, Source(block.file, line), row=number)
-        _, dropped = fit(batch, job.config.max_length)
-        return RawRow(view, next(iter(dropped), None))
+    @cached_property
+    def _maker(self) -> RowMaker:
+        return RowMaker(self.job)
+
+    def view(self, item: RawRecord) -> RowView:
+        """Raises DataError with its place where no row can be made of the record."""
+        return self._maker.view(item)
+
+    def count(self) -> int:
+        """Reads all of the input once. Raises UsageError for one that cannot be read again."""
+        for file in self.run.files:
+            if file == STDIN or not Path(file).is_file():
+                what = "standard input" if file == STDIN else file
+                raise UsageError(
+                    f"{what} can be read only once, so rows cannot be counted from its end; "
+                    "count them from the start, or save it to a file first"
+                )
+        return sum(len(part.indices) for part in self._parts(Candidates()))
+
+    def chunks(
+        self, selection: Selection, candidates: Candidates, bound: Bound
+    ) -> Iterator[Chunk[RawRecord]]:
+        """Raises DataError for a bad record that was named; others are counted and passed over."""
+        with bulk_work() as collect:
+            for part in self._parts(candidates):
+                yield self._chunk(part, bound.allows(part.numbers), selection, candidates)
+                self.tell(part.block.width)
+                collect()
+
+    def _parts(self, candidates: Candidates) -> Iterator[_Part]:
+        limit = self.job.config.limit
+        end = candidates.stop if limit is None else min(limit, candidates.stop or limit)
+        self.seen = line = 0
+        file = ""
+        for split in self.run.splits:
+            file, line = split.file, line if split.file == file else 0
+            for block in self.run.blocks(split):
+                lines = [i for i, raw in enumerate(block.lines) if raw and not raw.isspace()]
+                indices = np.array(lines[: None if limit is None else limit - self.seen], np.int64)
+                numbers = np.arange(self.seen, self.seen + len(indices))
+                kept = numbers >= candidates.start
+                if candidates.stop is not None:
+                    kept &= numbers < candidates.stop
+                if candidates.only is not None:
+                    kept &= np.isin(numbers, list(candidates.only))
+                # Counted here: a block would look for the lines before it all through the file.
+                yield _Part(block, line + 1, indices[kept], numbers[kept])
+                line += len(block.lines)
+                self.seen += len(indices)
+                if end is not None and self.seen >= end:
+                    return
+
+    def _chunk(
+        self, part: _Part, allowed: Bools, selection: Selection, candidates: Candidates
+    ) -> Chunk[RawRecord]:
+        items: list[RawRecord] = []
+        rows: list[Rendered] = []
+        file, first = part.block.file, part.first_line
+        for index, number in zip(part.indices[allowed].tolist(), part.numbers[allowed].tolist(), strict=True):
+            raw = part.block.lines[index]
+            try:
+                record = decode_line(raw) or {}
+                if selection.id is not None and not matches_id(record, selection.id):
+                    continue
+                rendered = render_record(record, self.job)
+            except RecordError as problem:
+                self._pass_over(problem, raw, Source(file, first + index), candidates.only is not None)
+                continue
+            if not selection.text or selection.text.is_in(rendered.text):
+                items.append(RawRecord(number, Source(file, first + index), raw))
+                rows.append(rendered)
+        rank = np.zeros(len(items), np.int64)
+        if rows and selection.needs_tokens:
+            kept, rank = self._measured(rows, selection)
+            items, rank = [items[i] for i in np.flatnonzero(kept)], rank[kept]
+        return Chunk(len(part.indices), np.array([item.number for item in items], np.int64), rank, items)
+
+    def _pass_over(self, problem: RecordError, raw: bytes, place: Source, named: bool) -> None:
+        self.bad += 1
+        if named or self.first_bad is None:
+            self.first_bad = str(make_reject(problem, raw, place.file, place.line or 0, 0))
+        if named:
+            raise DataError(self.first_bad) from None
+
+    def _measured(self, rows: Sequence[Rendered], selection: Selection) -> tuple[Bools, Ints]:
+        """bool[R]: which rows have the marks asked for; int64[R]: what they are ranked by."""
+        engines = self.run.engines
+        engines.offer(rows)
+        runs = engines.builder.build(rows, [0] * len(rows))
+        batch = encode_runs(runs, engines.engine())
+        kept = np.ones(len(rows), np.bool_)
+        if selection.marks:
+            found = self._marks.of_raw(batch, rows, runs.control_text, self.job.config.max_length)
+            for mark in selection.marks:
+                kept &= found[mark]
+        return kept, rank_of(selection.ranking, batch.lengths, batch.trained_counts)

@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Literal
+from typing import Literal, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +57,7 @@ class TokenView:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """`turns` is None where the turns are not known."""
+    """Of all but padding. `turns` is None where the turns are not known."""
 
     tokens: int
     trained: int
@@ -87,7 +87,8 @@ class RowView:
         turns = {token.turn for token in self.tokens if token.turn is not None}
         known = any(token.origin is not None for token in self.tokens)
         trained = sum(token.trained for token in self.tokens)
-        return Counts(len(self.tokens), trained, len(turns) if known else None)
+        tokens = sum(not token.padding for token in self.tokens)
+        return Counts(tokens, trained, len(turns) if known else None)
 
 
 def row_from_batch(
@@ -135,19 +136,32 @@ def row_from_columns(
     ids: Sequence[int] | npt.NDArray[np.integer],
     labels: Sequence[int] | npt.NDArray[np.integer],
     row: int,
+    *,
+    source: Source | None = None,
+    attention_mask: Sequence[int] | npt.NDArray[np.integer] | None = None,
+    documents: Sequence[int] = (),
 ) -> RowView:
     """A row of a prepared folder, which holds ids and labels alone.
 
-    Raises TokenizerError for an id that the tokenizer does not have.
+    Tokens whose `attention_mask` is 0 are padding. `documents` are the lengths of the rows that
+    were packed into this one. Raises TokenizerError for an id that the tokenizer does not have.
     """
     plain_ids, plain_labels = [int(value) for value in ids], [int(value) for value in labels]
+    mask = [1] * len(plain_ids) if attention_mask is None else attention_mask
     control = _control_ids(tokenizer)
     texts = token_texts(_bytes_of(tokenizer, plain_ids))
+    columns = zip(plain_ids, plain_labels, mask, texts, strict=True)
     tokens = (
-        TokenView(i, id_, text, label, label != IGNORE, id_ in control, group=group)
-        for i, (id_, label, (text, group)) in enumerate(zip(plain_ids, plain_labels, texts, strict=True))
+        TokenView(*(i, id_, text, label, label != IGNORE, id_ in control), group=group, padding=not attended)
+        for i, (id_, label, attended, (text, group)) in enumerate(columns)
     )
-    return RowView(row, None, tuple(tokens))
+    return RowView(row, source, tuple(tokens), documents=tuple(map(int, documents)))
+
+
+def check_ids(tokenizer: Tokenizer, ids: npt.NDArray[np.integer]) -> None:
+    """Raise TokenizerError where an id is beyond the tokenizer's."""
+    if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < tokenizer.size:
+        _refuse_id(tokenizer, int(ids[(ids < 0) | (ids >= tokenizer.size)][0]))
 
 
 def token_texts(tokens: Sequence[bytes]) -> list[tuple[str, int]]:
@@ -203,12 +217,16 @@ def _bytes_of(tokenizer: Tokenizer, ids: Sequence[int]) -> list[bytes]:
     for id_ in ids:
         if id_ not in known:
             if tokenizer.token_text(id_) is None:
-                raise TokenizerError(
-                    f"id {id_} is not in tokenizer {tokenizer.name!r} (its ids end at {tokenizer.size - 1}); "
-                    "name the tokenizer that made these tokens"
-                )
+                _refuse_id(tokenizer, id_)
             known[id_] = tokenizer.token_bytes(id_)
     return [known[id_] for id_ in ids]
+
+
+def _refuse_id(tokenizer: Tokenizer, id_: int) -> NoReturn:
+    raise TokenizerError(
+        f"id {id_} is not in tokenizer {tokenizer.name!r} (its ids end at {tokenizer.size - 1}); "
+        "name the tokenizer that made these tokens"
+    )
 
 
 def _control_ids(tokenizer: Tokenizer) -> frozenset[int]:

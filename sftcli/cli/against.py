@@ -1,0 +1,94 @@
+"""The other side of a comparison: the same record under other options, or another folder's row."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sftcli.cli.options import config_flags, key_values, typed
+from sftcli.config import Config, load_config
+from sftcli.errors import UsageError
+from sftcli.job import Job, make_job, open_tokenizer
+from sftcli.view.dataset import Dataset
+from sftcli.view.raw import RawData, RawRecord, RowMaker
+from sftcli.view.row import RowView
+from sftcli.yamlfile import nearest
+
+# They say where rows go, or which there are; the rows are the same.
+_CHANGE_NO_ROW = ("inputs", "output", "limit", "format", "compression", "on_error", "encoder")
+
+
+class OtherOptions:
+    """Raw data's records under a config in which some options are others.
+
+    `names` tell the two sides apart by these options.
+    """
+
+    def __init__(
+        self, source: RawData, pairs: Sequence[str], config: str | None, flags: Mapping[str, Any]
+    ) -> None:
+        changed = _changed(pairs)
+        inputs = source.job.config.inputs
+        other = load_config(config, {**config_flags(dict(flags)), "inputs": inputs, **changed})
+        self._maker = RowMaker(make_job(other, open_tokenizer(other), source.run.sample))
+        self.names = _names(source.job, changed), _names(self._maker.job, changed)
+
+    def view(self, item: RawRecord) -> RowView:
+        return self._maker.view(item)
+
+
+class OtherFolder:
+    """Another prepared folder's rows by their numbers; `names` are the folders'."""
+
+    def __init__(self, source: Dataset, folder: Path) -> None:
+        self._other = Dataset(folder)
+        self.names = source.name, self._other.name
+
+    def view(self, item: int) -> RowView:
+        """Raises UsageError where the other folder has fewer rows."""
+        if item >= self._other.rows:
+            raise UsageError(
+                f"--against {self._other.name}: has {self._other.rows:,} rows, so no row {item:,}"
+            )
+        return self._other.view(item)
+
+
+Other = OtherOptions | OtherFolder
+
+
+def other_side(
+    against: tuple[str, ...], source: RawData | Dataset, config: str | None, flags: Mapping[str, Any]
+) -> Other:
+    """Raises UsageError where the source cannot be compared with what is asked for."""
+    if isinstance(source, RawData):
+        if len(against) == 1 and Path(against[0]).is_dir():
+            raise UsageError(
+                f"--against {against[0]}: is a folder, and {source.name} is raw data, whose records are "
+                "numbered otherwise; compare it under other options (KEY=VALUE), or two prepared folders"
+            )
+        return OtherOptions(source, against, config, flags)
+    if len(against) == 1 and Path(against[0]).is_dir():
+        return OtherFolder(source, Path(against[0]))
+    raise UsageError(
+        f"--against {against[0]}: {source.name} is a prepared folder, which is compared with another one; "
+        "name one folder, or inspect the raw data to compare options"
+    )
+
+
+def _changed(pairs: Sequence[str]) -> dict[str, Any]:
+    """("train-on=last", ...) as values of a Config."""
+    changed: dict[str, Any] = {}
+    for key, text in key_values(tuple(pairs), "--against").items():
+        name = key.replace("-", "_")
+        if name in _CHANGE_NO_ROW or name not in Config.__struct_fields__:
+            known = [field for field in Config.__struct_fields__ if field not in _CHANGE_NO_ROW]
+            why = "changes no row" if name in _CHANGE_NO_ROW else "is no option of a config"
+            raise UsageError(f"--against {key}: {why}{nearest(name, known)}")
+        changed[name] = typed(text)
+    return changed
+
+
+def _names(job: Job, changed: Mapping[str, Any]) -> str:
+    """The options that differ, as they are in this job."""
+    settled = {"template": job.template, "record_format": job.record_format}
+    values = ((key, settled.get(key, getattr(job.config, key))) for key in changed)
+    return ", ".join(f"{key}={'(not set)' if value in (None, [], {}) else value}" for key, value in values)

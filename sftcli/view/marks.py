@@ -1,0 +1,92 @@
+"""What is to be known of a row: marks, found for a batch of rows at once."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from sftcli.batch import TokenBatch
+from sftcli.render import Rendered
+from sftcli.tokenizer import Tokenizer
+
+Mark = Literal["zero-trained", "truncated", "no-terminator", "straddle", "control-text"]
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+
+
+def sums(flags: npt.NDArray[np.integer] | Bools, offsets: npt.NDArray[np.integer]) -> Ints:
+    """int64[R]: the sum of `flags` over each row; row r is flags[offsets[r]:offsets[r + 1]]."""
+    running = np.zeros(len(flags) + 1, np.int64)
+    np.cumsum(flags, out=running[1:])
+    found: Ints = running[offsets[1:]] - running[offsets[:-1]]
+    return found
+
+
+class MarkFinder:
+    """Finds the marks of rows that one tokenizer made."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._control = np.zeros(tokenizer.size, np.bool_)
+        self._control[[token.id for token in tokenizer.control_tokens.values()]] = True
+        self._white = np.full(tokenizer.size, -1, np.int8)  # -1: not looked at yet
+
+    def of_raw(
+        self,
+        batch: TokenBatch,
+        rows: Sequence[Rendered],
+        control_text: Sequence[bool],
+        max_length: int | None,
+    ) -> Mapping[Mark, Bools]:
+        """Each mark as bool[R], for a batch of R rows that is just encoded from `rows`."""
+        too_long = np.zeros(len(batch), np.bool_) if max_length is None else batch.lengths > max_length
+        return {
+            "zero-trained": batch.trained_counts == 0,
+            "truncated": too_long,
+            "no-terminator": self.unended(batch.ids, batch.trained, batch.offsets, _is_template(batch, rows)),
+            "straddle": batch.straddles.sum(axis=1) > 0,
+            "control-text": np.array(control_text, np.bool_),
+        }
+
+    def unended(
+        self,
+        ids: npt.NDArray[np.integer],
+        trained: Bools,
+        offsets: npt.NDArray[np.integer],
+        template: Bools | None = None,
+    ) -> Bools:
+        """bool[R]: rows with a trained stretch of tokens that nothing ends.
+
+        A stretch is ended where its last token that is not white space is a control token, or
+        template text; which tokens are (`template`, bool[T]) is not known of a shard.
+        """
+        ends = self._control[ids]
+        if template is not None:
+            ends |= template
+        firsts = np.zeros(len(ids) + 1, np.bool_)
+        firsts[offsets[:-1]] = True  # the first token of each row, where a stretch begins anew
+        lasts = trained & (firsts[1:] | ~np.append(trained[1:], np.False_))
+        # For each token the last one up to it that decides, which must be of the same stretch.
+        decides = trained & (ends | ~self._is_white(ids))
+        place = np.maximum.accumulate(np.where(decides, np.arange(len(ids)), -1))
+        begins = trained & (firsts[:-1] | ~np.concatenate(([False], trained[:-1])))
+        begin = np.maximum.accumulate(np.where(begins, np.arange(len(ids)), -1))
+        unended = lasts & ~((place >= begin) & ends[place])
+        return sums(unended, offsets) > 0
+
+    def _is_white(self, ids: npt.NDArray[np.integer]) -> Bools:
+        """bool[T]: which tokens are nothing but white space."""
+        for token_id in np.unique(ids[self._white[ids] < 0]).tolist():
+            text = self._tokenizer.token_bytes(token_id).decode(errors="replace")
+            self._white[token_id] = text.isspace()
+        white: Bools = self._white[ids] > 0
+        return white
+
+
+def _is_template(batch: TokenBatch, rows: Sequence[Rendered]) -> Bools:
+    """bool[T]: which tokens stand for template text."""
+    counts = np.array([len(row.pieces) for row in rows], np.int64)
+    content = np.array([piece.content for row in rows for piece in row.pieces], np.bool_)
+    first_piece = np.repeat(np.cumsum(counts) - counts, batch.lengths)
+    return ~content[first_piece + batch.piece]
