@@ -12,7 +12,7 @@ from sftcli.view.row import RowView, TokenView
 
 _MEANING = {
     "zero-trained": "no token of this row is trained",
-    "truncated": "the row was cut to the length that is allowed",
+    "truncated": "the row has more tokens than --max-length allows",
     "no-terminator": "a trained answer is not followed by the token that ends it",
     "straddle": "a token lies across the border of what is trained",
     "control-text": "the data spells a control token, and has it as ordinary characters",
@@ -31,7 +31,7 @@ def title(view: RowView, screen: Screen) -> str:
     """The record, the row's number and its id, as far as they are known."""
     parts = [f"row {view.row:,}"]
     if view.source is not None:
-        parts.insert(0, f"{one_line(view.source.file, screen.ascii_only)}:{view.source.line}")
+        parts.insert(0, one_line(view.source.place, screen.ascii_only))
     if view.id is not None:
         parts.append(f"id {one_line(view.id, screen.ascii_only)}")
     return joined(parts, screen)

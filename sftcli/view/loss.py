@@ -149,7 +149,7 @@ def _texts(tokenizer: Tokenizer) -> dict[int, str]:
 
 
 def _place(view: RowView) -> str:
-    return f"row {view.row:,}" if view.source is None else f"{view.source.file}:{view.source.line}"
+    return f"row {view.row:,}" if view.source is None else view.source.place
 
 
 def _context(config: Any) -> int | None:
