@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from sftcli.batch import IGNORE
 from sftcli.errors import OutputError, UsageError
 from sftcli.manifest import MANIFEST, read_manifest
 from sftcli.tokenizer import Tokenizer, load_tokenizer
 from sftcli.view.find import TokenSearch, has_control_text, id_readings, id_text
-from sftcli.view.marks import Bools, Ints, Mark, MarkFinder, sums
+from sftcli.view.marks import Bools, Ints, Mark, MarkFinder
 from sftcli.view.row import RowView, Source, check_ids, row_from_columns
 from sftcli.view.select import Bound, Candidates, Chunk, Selection
-from sftcli.view.shards import Lists, Shard
+from sftcli.view.shards import Lists, Shard, Tokens
 
 _NUMBERS_AT_A_TIME = 1 << 20
 # Why a shard cannot tell which of its rows have these marks.
@@ -117,7 +116,7 @@ class Dataset:
 
     def _searched(self, unit: _Unit, selection: Selection) -> tuple[Bools, Ints]:
         """bool[R]: the unit's rows that match; int64[R]: what they are ranked by."""
-        tokens = _Tokens(self._shard(unit.shard), unit.unit)
+        tokens = Tokens(self._shard(unit.shard), unit.unit)
         kept = np.ones(unit.stop - unit.first, np.bool_)
         if selection.id is not None:
             kept &= self._with_id(unit, selection.id)
@@ -212,45 +211,6 @@ class Dataset:
             columns = shard.read(unit, ["input_ids", "labels", *optional])
             self._last = _Unit(index, unit, begin, end), columns
         return self._last
-
-
-class _Tokens:
-    """A unit's columns, each read when it is asked for."""
-
-    def __init__(self, shard: Shard, unit: int) -> None:
-        self._shard, self._unit = shard, unit
-
-    @cached_property
-    def ids(self) -> Lists:
-        return self._read("input_ids")
-
-    @cached_property
-    def labels(self) -> Lists:
-        return self._read("labels")
-
-    @cached_property
-    def trained_counts(self) -> Ints:
-        return sums(self.labels.values != IGNORE, self.labels.offsets)
-
-    @cached_property
-    def lengths(self) -> Ints:
-        """int64[R]: each row's tokens but for padding."""
-        if "attention_mask" not in self._shard.columns:
-            return np.diff(self.ids.offsets)
-        mask = self._read("attention_mask")
-        return sums(mask.values, mask.offsets)
-
-    @cached_property
-    def text_ids(self) -> tuple[npt.NDArray[np.integer], Ints]:
-        """The ids without padding, and where each row of them begins and ends."""
-        ids = self.ids
-        if int(self.lengths.sum()) == len(ids.values):
-            return ids.values, ids.offsets
-        mask = self._read("attention_mask")
-        return ids.values[mask.values != 0], np.concatenate(([0], np.cumsum(self.lengths)))
-
-    def _read(self, name: str) -> Lists:
-        return self._shard.read(self._unit, [name])[name]
 
 
 def _inside(numbers: Ints, candidates: Candidates) -> Bools:

@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sftcli.batch import IGNORE
 from sftcli.errors import EnvironmentFault, UsageError
+from sftcli.view.marks import Ints, sums
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,45 @@ class Shard:
         return EnvironmentFault(f"{self.path}: cannot be read: {problem}")
 
 
+class Tokens:
+    """The columns of one unit of a shard, each read when it is asked for."""
+
+    def __init__(self, shard: Shard, unit: int) -> None:
+        self._shard, self._unit = shard, unit
+
+    @cached_property
+    def ids(self) -> Lists:
+        return self._read("input_ids")
+
+    @cached_property
+    def labels(self) -> Lists:
+        return self._read("labels")
+
+    @cached_property
+    def trained_counts(self) -> Ints:
+        return sums(self.labels.values != IGNORE, self.labels.offsets)
+
+    @cached_property
+    def lengths(self) -> Ints:
+        """int64[R]: each row's tokens but for padding."""
+        if "attention_mask" not in self._shard.columns:
+            return np.diff(self.ids.offsets)
+        mask = self._read("attention_mask")
+        return sums(mask.values, mask.offsets)
+
+    @cached_property
+    def text_ids(self) -> tuple[npt.NDArray[np.integer], Ints]:
+        """The ids without padding, and where each row of them begins and ends."""
+        ids = self.ids
+        if int(self.lengths.sum()) == len(ids.values):
+            return ids.values, ids.offsets
+        mask = self._read("attention_mask")
+        return ids.values[mask.values != 0], np.concatenate(([0], np.cumsum(self.lengths)))
+
+    def _read(self, name: str) -> Lists:
+        return self._shard.read(self._unit, [name])[name]
+
+
 class _Parquet:
     def __init__(self, path: Path) -> None:
         import pyarrow.parquet as pq
@@ -127,5 +167,15 @@ def _lists(column: "pa.Array") -> Lists:
 
     if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
         raise UsageError(f"a column of {column.type} stands where a list of numbers for each row should")
-    offsets = column.offsets.to_numpy(zero_copy_only=False).astype(np.int64)
-    return Lists(column.flatten().to_numpy(zero_copy_only=False), offsets - offsets[0])
+    offsets = _numbers(column.offsets).astype(np.int64)
+    return Lists(_numbers(column.flatten()), offsets - offsets[0])
+
+
+def _numbers(array: "pa.Array") -> npt.NDArray[Any]:
+    """The values of an array of numbers, not copied."""
+    buffer = array.buffers()[1]
+    if buffer is None:  # of an array without values
+        return np.zeros(0, np.int32)
+    # array.to_numpy would do the same, and import pandas first wherever that is installed.
+    values: npt.NDArray[Any] = np.frombuffer(buffer, array.type.to_pandas_dtype())
+    return values[array.offset : array.offset + len(array)]
