@@ -1,5 +1,6 @@
 """`inspect --loss`: each token's negative log-likelihood is the model's own."""
 
+import json
 import math
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CONFIGS, EXAMPLES, make
+from conftest import CONFIGS, EXAMPLES, make, run_sftcli
 
 torch = pytest.importorskip("torch", reason="needs torch; `make test-trainers` installs it")
 
@@ -370,3 +371,35 @@ def test_without_torch_it_says_what_to_install(folder: str) -> None:
     done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("--loss needs torch (")
     assert done.stdout.endswith("): pip install 'sftcli[loss]', or leave --loss out\n")
+
+
+QA = (
+    "inspect",
+    str(EXAMPLES / "gsm8k.jsonl"),
+    "-t",
+    "demo",
+    "--template",
+    str(CONFIGS / "templates" / "qa.yaml"),
+)
+
+
+def test_inspect_shows_the_losses(folder: str, model: Any, measuring: LossModel) -> None:
+    printed = run_sftcli(*QA, "--row", "1", "--loss", folder, "--format", "json")
+    assert (printed.code, printed.err) == (0, "")
+    tokens = json.loads(printed.out)["tokens"]
+    view = row([token["id"] for token in tokens], [token["trained"] for token in tokens])
+    expected = losses(measuring.measure(view))
+    assert tokens[0]["loss"] is None
+    assert [token["loss"] for token in tokens[1:]] == pytest.approx(expected[1:], abs=1e-4)
+    text = run_sftcli(*QA, "--row", "1", "--loss", folder)
+    assert (text.code, text.err) == (0, "")
+    shown = float(text.out.rpartition("mean loss ")[2])
+    assert shown == pytest.approx(own_loss(model, view), abs=1e-4)
+
+
+def test_inspect_refuses_what_is_no_model(tmp_path: Path) -> None:
+    ended = run_sftcli(*QA, "--loss", str(tmp_path))
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == (
+        f"error: --loss {tmp_path}: no config.json in this folder; name the folder of a model\n"
+    )
