@@ -120,10 +120,10 @@ class Page:
                 return f"no {word} in the folder of shared data (SFTCLI_SHARED names one)"
         if MODEL in words and (self.check or not find_spec("torch")):
             return "needs torch: pip install 'sftcli[loss]'"
-        file = _written(words)
-        if file and (self.check or (file.suffix == ".html" and not chromium())):
-            return "needs Chromium"
-        return None
+        if "--plot" in words and (self.check or not find_spec("matplotlib")):
+            return "needs matplotlib: pip install 'sftcli[plot]'"
+        page = any(word.endswith(".html") for word in words)
+        return "needs Chromium" if page and (self.check or not chromium()) else None
 
 
 def _said(picture: Path) -> str:

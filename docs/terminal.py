@@ -121,7 +121,10 @@ def without_colour(printed: str) -> str:
 
 
 def svg(printed: str, command: str) -> str:
-    """The picture. What it says is in its `desc` as plain text, for those who do not see it."""
+    """The picture. What it says is in its `desc` as plain text, for those who do not see it.
+
+    Raises SystemExit for a line that the terminal would fold.
+    """
     lines = _lines(printed)
     width = round(COLUMNS * ADVANCE + 2 * MARGIN)
     height = LEADING * len(lines) + 2 * MARGIN
@@ -138,8 +141,11 @@ def svg(printed: str, command: str) -> str:
 
 
 def _lines(printed: str) -> list[list[Segment]]:
+    text = Text.from_ansi(printed.rstrip("\n"))
+    for line in text.split():
+        if line.cell_len > COLUMNS:
+            sys.exit(f"a line of {line.cell_len} columns, of {COLUMNS}: {line.plain}")
     console = Console(width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
-    text = Text.from_ansi(printed.rstrip("\n"), no_wrap=True, overflow="ignore")
     return [list(line) for line in console.render_lines(text, pad=False)]
 
 
