@@ -28,7 +28,7 @@ import sftcli
 from sftcli.templates import builtin_names
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("cli-*.txt"))
-COMMANDS = [["prepare"], ["inspect"], ["templates"], ["templates", "list"], ["templates", "show"]]
+COMMANDS = [["prepare"], ["inspect"], ["stats"], ["templates"], ["templates", "list"], ["templates", "show"]]
 CHAT = str(EXAMPLES / "chat.jsonl")
 CHATML = ("-t", "demo", "--template", "chatml")
 Here = Callable[..., Ended]
@@ -112,7 +112,7 @@ def test_help_lists_the_commands_with_an_example(sftcli_here: Here) -> None:
     assert (ended.code, ended.err) == (0, "")
     assert "\n  sftcli prepare " in ended.out
     listed = re.findall(r"^  (\w+)  ", ended.out.partition("Commands:")[2], re.MULTILINE)
-    assert listed == ["prepare", "inspect", "templates"]
+    assert listed == ["prepare", "inspect", "stats", "templates"]
 
 
 def test_no_arguments_is_a_usage_error_that_shows_the_help(sftcli_here: Here) -> None:

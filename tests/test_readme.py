@@ -62,7 +62,7 @@ def test_every_option_that_it_names_exists() -> None:
             encoding="utf-8",
             check=True,
         ).stdout
-        for command in (["prepare"], ["inspect"], ["templates", "show"], ["templates", "check"])
+        for command in (["prepare"], ["inspect"], ["stats"], ["templates", "show"], ["templates", "check"])
     )
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
     assert named

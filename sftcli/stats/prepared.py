@@ -1,0 +1,151 @@
+"""A prepared folder -> Measured: its manifest, and one column of its shards, counted in bulk."""
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from sftcli.batch import IGNORE
+from sftcli.errors import EnvironmentFault, OutputError
+from sftcli.manifest import MANIFEST, read_manifest
+from sftcli.stats.count import RowCounts, count_values, true_counts
+from sftcli.stats.measure import Measured, Reason
+from sftcli.tokenizer import load_tokenizer
+from sftcli.view.shards import Shard
+
+_NOT_KEPT = "a prepared folder holds ids and labels, and no turns; take the raw data"
+
+
+class _Shard(msgspec.Struct):
+    file: str
+    rows: int
+
+
+class _Counts(msgspec.Struct):
+    lines: int
+    rows: int
+    blank: int
+    tokens: int
+    dropped: dict[str, int]
+    rejected: dict[str, int]
+    straddling_tokens: dict[str, int]
+    control_text_rows: int
+    notes: dict[str, int]
+
+
+class _Manifest(msgspec.Struct):
+    """What is read of a manifest; other keys are left alone."""
+
+    config: dict[str, Any]
+    template: str
+    record_format: str
+    tokenizer: dict[str, Any]
+    shards: list[_Shard]
+    counts: _Counts
+
+
+def measure_prepared(
+    folder: Path, progress: Callable[[int], Callable[[int], None]] | None = None
+) -> Measured:
+    """Count the rows of a finished dataset.
+
+    Of the shards only what the counts need is read: the labels, a row group at a time on every
+    core. `progress` is given the number of rows, and what it returns is told of rows that are done.
+    Raises EnvironmentFault for a folder without a manifest, or shards that are not what it says.
+    """
+    manifest = _checked(folder)
+    counts = manifest.counts
+    tell = progress(counts.rows) if progress else None
+    padded = manifest.config.get("pad") not in (None, "none")
+    rows, opened = RowCounts(), _Opened()
+    paths = [folder / shard.file for shard in manifest.shards]
+    pool = ThreadPoolExecutor(_cores())
+    try:
+        tokenizer = pool.submit(load_tokenizer, str(folder / "tokenizer"))
+        parts = pool.map(lambda part: _counted(opened.at(part[0]), part[1], padded), _units(paths))
+        for found in parts:
+            rows.merge(found)
+            if tell is not None:
+                tell(found.lengths.total())
+    finally:
+        pool.shutdown(cancel_futures=True)
+    seen = rows.lengths.total()
+    tokens = sum(length * number for length, number in rows.lengths.items())
+    if (seen, tokens) != (counts.rows, counts.tokens):
+        raise EnvironmentFault(
+            f"{folder}: its shards hold {seen:,} rows of {tokens:,} tokens, and its manifest says "
+            f"{counts.rows:,} rows of {counts.tokens:,}; prepare it again"
+        )
+    return Measured(
+        source=str(folder),
+        kind="prepared",
+        layout={
+            "template": manifest.template,
+            "record_format": manifest.record_format,
+            "tokenizer": str(manifest.tokenizer.get("name")),
+        },
+        tokenizer=tokenizer.result(),
+        rows=rows,
+        records=counts.lines - counts.blank,
+        blank=counts.blank,
+        dropped={name: Reason(number, None) for name, number in sorted(counts.dropped.items())},
+        rejected={name: Reason(number, None) for name, number in sorted(counts.rejected.items())},
+        straddles=(
+            counts.straddling_tokens.get("masked", 0),
+            counts.straddling_tokens.get("trained", 0),
+        ),
+        control_text_rows=counts.control_text_rows,
+        notes=dict(sorted(counts.notes.items())),
+        turns=None,
+        unknown={"turns": _NOT_KEPT, "empty_thinking_rows": _NOT_KEPT},
+    )
+
+
+def _checked(folder: Path) -> _Manifest:
+    try:
+        return msgspec.convert(read_manifest(folder), _Manifest)
+    except msgspec.ValidationError as problem:
+        raise OutputError(f"{folder / MANIFEST}: not a manifest of sftcli: {problem}") from None
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _Opened(threading.local):
+    """The shard that a thread reads: a file is opened once by each, and read from by one alone."""
+
+    shard: Shard | None = None
+
+    def at(self, path: Path) -> Shard:
+        if self.shard is None or self.shard.path != path:
+            self.shard = Shard(path)
+        return self.shard
+
+
+def _units(paths: Iterable[Path]) -> Iterator[tuple[Path, int]]:
+    """What is counted in one go: a row group of Parquet, a record batch of an Arrow stream."""
+    for path in paths:
+        for unit in range(len(Shard(path).bounds) - 1):
+            yield path, unit
+
+
+def _counted(shard: Shard, unit: int, padded: bool) -> RowCounts:
+    packed = "seq_lengths" in shard.columns
+    names = ["labels", *["attention_mask"] * padded, *["seq_lengths"] * packed]
+    columns = shard.read(unit, names)
+    ids, offsets = columns["labels"].values, columns["labels"].offsets
+    lengths = np.diff(offsets)
+    if padded:
+        mask = columns["attention_mask"].values.astype(np.bool_)
+        lengths = true_counts(mask, offsets)
+    counts = RowCounts()
+    counts.add(ids, ids != IGNORE, offsets, lengths)
+    if packed:
+        count_values(counts.documents, columns["seq_lengths"].values)
+    return counts
