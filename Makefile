@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORPUS ?=
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test check format docs bench test-trainers clean
+.PHONY: demo test check format docs bench test-trainers test-browser clean
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("sftcli needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
@@ -26,7 +26,7 @@ demo: $(VENV)/installed
 	$(BIN)/sftcli inspect out/demo --row 1
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -q -n auto --ignore tests/trainers
+	$(BIN)/python -m pytest -q -n auto --ignore tests/trainers --ignore tests/browser
 
 # What .ci/run checks besides the tests.
 check: $(VENV)/installed-dev
@@ -51,6 +51,12 @@ test-trainers: $(VENV)/installed-dev
 	$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check '$(TORCH)'
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[trainers]'
 	$(BIN)/python -m pytest -q tests/trainers
+
+# The page of `inspect --format html` in a real Chromium: Debian's, installed if missing and possible.
+test-browser: $(VENV)/installed-dev
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[browser]'
+	sh tests/browser/install_chromium.sh
+	$(BIN)/python -m pytest -q tests/browser
 
 clean:
 	rm -rf $(VENV) out .mypy_cache .pytest_cache .ruff_cache .hypothesis

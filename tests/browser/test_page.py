@@ -1,0 +1,502 @@
+"""What a person sees and does on the page of rows, in a real Chromium.
+
+Wherever a row is looked at, what the page says is compared with the RowView it was made from.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from made_rows import chats, row, talks, with_losses
+
+from sftcli.view.cells import cells, one_line
+from sftcli.view.row import RowView, TokenView
+
+pytest_plugins = ["chromium"]
+
+Show = Callable[..., Any]
+FACTS = {"source": "talk.jsonl", "template": "chatml", "tokenizer": "demo"}
+
+# The facts of each token as its card shows them: [[name, value], ...] in the order of the page.
+CARDS = """() => [...document.querySelectorAll('#row .t')].map((token) => {
+  token.dispatchEvent(new PointerEvent('pointerover', {bubbles: true}));
+  return [...document.querySelectorAll('#card dl div')]
+    .map((line) => [...line.children].map((one) => one.textContent));
+})"""
+# The runs of the row: [kind, text], as it reads.
+RUNS = """() => [...document.querySelectorAll('#row .body .run')].map((run) => [run.classList[1],
+  [...run.querySelectorAll('.t')].map((token) => token.textContent).join('')])"""
+
+
+def listed(page: Any) -> list[str]:
+    return page.eval_on_selector_all("#list .item b", "all => all.map(one => one.textContent)")
+
+
+def opened(page: Any) -> str:
+    return page.inner_text("#row-title")
+
+
+def shown(page: Any) -> str:
+    """The text of the row that is on the screen; signs that the page adds are not part of it."""
+    return page.inner_text("#row .body")
+
+
+def hits(page: Any, name: str = "found") -> list[str]:
+    return page.evaluate(f"[...CSS.highlights.get('{name}') ?? []].map(String)")
+
+
+def keys(page: Any, *names: str) -> None:
+    for name in names:
+        page.keyboard.press(name)
+
+
+def text_of(tokens: tuple[TokenView, ...]) -> str:
+    return "".join("".join(cell.text for cell in cells(token.text)) for token in tokens)
+
+
+def test_the_head_says_what_the_page_is(show: Show) -> None:
+    page = show(talks(), "talk.jsonl", FACTS)
+    assert page.title() == "talk.jsonl"
+    assert page.inner_text("h1") == "talk.jsonl"
+    assert page.inner_text("#totals") == "4 rows · 35 tokens · 12 trained (34.3%)"
+    assert page.eval_on_selector_all(".facts div", "all => all.map(one => one.innerText.split('\\n'))") == [
+        list(fact) for fact in FACTS.items()
+    ]
+
+
+def test_rows_are_listed_with_their_counts(show: Show) -> None:
+    page = show(talks())
+    items = page.eval_on_selector_all("#list .item", "all => all.map(one => one.innerText.split(/\\n+/))")
+    assert items == [
+        ["0", "10 tokens · 40.0% trained", "What is up? · Not much."],
+        ["1", "6 tokens · 33.3% trained", "2+2= · 4"],
+        ["2", "16 tokens · 37.5% trained", "straddle Be brief. · Capital of France? · Paris, what else?"],
+        ["3", "3 tokens · 0.0% trained", "dropped zero-trained straddle Is!"],
+    ]
+    strip = page.eval_on_selector("#list .item .strip", "one => one.style.background")
+    assert strip.replace("0.00%", "0%").count("60%") == 2  # masked up to there, trained from there on
+
+
+def test_the_open_row_says_where_it_is_from_and_what_is_to_be_known(show: Show) -> None:
+    page = show(talks())
+    assert opened(page) == "Row 0"
+    assert page.inner_text(".place").split("\n") == ["talk.jsonl:1", "id first"]
+    counts = page.eval_on_selector_all(".counts span", "all => all.map(one => one.textContent)")
+    assert counts == ["10 tokens", "4 trained", "40.0%", "6 masked", "2 turns"]
+    page.click("#item-3")
+    assert opened(page) == "Row 3"
+    assert page.eval_on_selector_all(".warning", "all => all.map(one => one.textContent)") == [
+        "prepare leaves this row out: no_trained_tokens",
+        "zero-trained: no token of this row is trained",
+        "straddle: a token lies across the border of what is trained",
+    ]
+
+
+def test_a_row_reads_turn_by_turn_with_its_runs(show: Show) -> None:
+    page = show(talks(), fragment="#row=2")
+    speakers = page.eval_on_selector_all(".speaker", "all => all.map(one => one.textContent)")
+    assert speakers == ["system 0", "user 1", "assistant 2"]
+    assert page.evaluate(RUNS) == [
+        ["masked", "<|start|>Be brief.\n"],
+        ["masked", "<|start|>Capital of France?"],
+        ["masked", "A:"],
+        ["trained", "Paris, what else?<|end|>"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "views", [talks, lambda: [with_losses(view) for view in chats()]], ids=["made", "chats"]
+)
+def test_the_facts_of_every_token_are_those_of_the_row(
+    show: Show, views: Callable[[], list[RowView]]
+) -> None:
+    rows = views()
+    page = show(rows)
+    for number, view in enumerate(rows):
+        page.evaluate(f"location.hash = '#row={number}'")
+        page.wait_for_function(f"document.getElementById('row-title').textContent === 'Row {number}'")
+        heads = [token for token in view.tokens if token.group]
+        for token, said in zip(heads, page.evaluate(CARDS), strict=True):
+            common = [["origin", token.origin], ["turn", str(token.turn)], ["role", token.role]]
+            common += [["kind", "control token"]] if token.control else []
+            if token.turn is None:
+                common = [fact for fact in common if fact[0] not in ("turn", "role")]
+            if token.group > 1:
+                assert said == common
+                continue
+            label = f"{token.label} ({'trained' if token.trained else 'masked'})"
+            assert said[: 3 + len(common)] == [
+                ["i", str(token.i)],
+                ["id", str(token.id)],
+                ["label", label],
+                *common,
+            ]
+            loss = "" if token.loss is None else f"{token.loss:.3f} (probability "
+            assert said[3 + len(common) :] == [] if not loss else said[-1][1].startswith(loss)
+
+
+def test_a_character_over_several_tokens_is_shown_once_with_each_of_them(show: Show) -> None:
+    tokens = (
+        TokenView(0, 10, "a", -100, False, False),
+        TokenView(1, 11, " 😀", -100, False, False, group=3),
+        TokenView(2, 12, "", -100, False, False, group=0),
+        TokenView(3, 13, "", 13, True, False, group=0),
+        TokenView(4, 14, "!", 14, True, False),
+    )
+    page = show([RowView(0, None, tokens)])
+    assert page.evaluate(RUNS) == [["masked", "a"], ["trained", " 😀!"]]
+    page.hover("#row .t >> nth=1")
+    table = page.eval_on_selector_all("#card tr", "all => all.map(one => one.innerText.split('\\t'))")
+    assert table == [
+        ["i", "id", "label"],
+        ["1", "11", "-100 (masked)"],
+        ["2", "12", "-100 (masked)"],
+        ["3", "13", "13 (trained)"],
+    ]
+    assert page.inner_text("#card .next") == "next ! trained"
+
+
+def test_a_label_that_is_not_the_usual_one_is_said(show: Show) -> None:
+    tokens = (TokenView(0, 5, "a", 6, True, False), TokenView(1, 6, "b", 6, True, False))
+    page = show([RowView(0, None, tokens)])
+    assert page.evaluate(CARDS)[0][2] == ["label", "6 (trained, but not the usual label)"]
+    assert page.eval_on_selector_all("#row .odd", "all => all.map(one => one.textContent)") == ["a"]
+
+
+def test_padding_is_folded_and_counted_apart(show: Show) -> None:
+    padding = tuple(TokenView(i, 9, "<|pad|>", -100, False, True, padding=True) for i in range(2, 40))
+    tokens = (TokenView(0, 5, "a", -100, False, False), TokenView(1, 6, "b", 6, True, False), *padding)
+    page = show([RowView(0, None, tokens)])
+    counts = page.eval_on_selector_all(".counts span", "all => all.map(one => one.textContent)")
+    assert counts == ["2 tokens", "1 trained", "50.0%", "1 masked", "38 padding"]
+    assert "<|pad|>" not in shown(page)
+    page.click(".run.padding")
+    assert shown(page).count("<|pad|>") == 38
+    page.locator(".run.padding").focus()
+    keys(page, "Enter")
+    assert "<|pad|>" not in shown(page)
+
+
+def test_packed_rows_are_told_apart(show: Show) -> None:
+    first, second = talks()[:2]
+    tokens = tuple(replace(token, i=i) for i, token in enumerate(first.tokens + second.tokens))
+    page = show([RowView(0, None, tokens, documents=(10, 6))])
+    assert page.eval_on_selector_all(".document", "all => all.map(one => one.textContent)") == [
+        "document 1 of 2, 10 tokens",
+        "document 2 of 2, 6 tokens",
+    ]
+    keys(page, "t")
+    contexts = page.eval_on_selector_all(".targets .context", "all => all.map(one => one.textContent)")
+    assert contexts[-2:] == ["<|start|>2+2=<|start|>", "<|start|>2+2=<|start|>4"]
+
+
+def test_toggles_hide_and_show(show: Show) -> None:
+    page = show(talks())
+    assert "What is up?" in shown(page)
+    page.click("#masked")
+    assert "What" not in shown(page)
+    assert "Not much." in shown(page)
+    assert page.get_attribute("#masked", "aria-pressed") == "false"
+    keys(page, "m", "c")
+    assert "<|start|>" not in shown(page)
+    assert "What is up?" in shown(page)
+    keys(page, "c")
+    assert shown(page).count("<|start|>") == 2
+    border = "getComputedStyle(document.querySelectorAll('#row .t')[1]).boxShadow"
+    assert page.evaluate(border) == "none"
+    keys(page, "b")
+    assert page.evaluate(border) != "none"
+
+
+def test_targets_are_what_the_loss_sees(show: Show) -> None:
+    page = show([with_losses(view) for view in talks()])
+    page.click("#targets")
+    table = page.eval_on_selector_all(
+        ".targets tr", "all => all.map(one => [...one.cells].map(cell => cell.textContent))"
+    )
+    before = "<|start|>What is up?<|start|>"
+    assert table == [
+        ["position", "context", "next token", "id", "loss"],
+        ["6", before, "Not", "106", "1.500"],
+        ["7", before + "Not", " much", "107", "1.750"],
+        ["8", before + "Not much", ".", "108", "2.000"],
+        ["9", before + "Not much.", "<|end|>", "109", "2.250"],
+    ]
+    page.evaluate("location.hash = '#row=3'")
+    page.wait_for_selector("text=the loss sees none of it")
+    keys(page, "t")
+    assert shown(page).startswith("user")
+
+
+def test_losses_are_colours_and_a_mean(show: Show) -> None:
+    page = show([with_losses(view) for view in talks()])
+    assert page.inner_text(".counts").endswith("mean loss 1.875")
+    heat = page.eval_on_selector_all("#row .t", "all => all.map(one => /heat(\\d)/.exec(one.className)?.[1])")
+    # The bounds are 0.1, 0.7, 1.6, 3.0 and 4.6 nats, as in the terminal.
+    assert heat == [None, "1", "1", "2", "2", "2", "2", "3", "3", "3"]
+    ground = "getComputedStyle(document.querySelectorAll('#row .t')[9]).backgroundColor"
+    cold = page.evaluate(ground)
+    keys(page, "h")
+    assert page.evaluate(ground) != cold
+    assert page.is_visible("#scale")
+    page.select_option("#order", "highest loss first")
+    assert listed(page) == ["2", "0", "1", "3"]
+
+
+def test_without_losses_nothing_speaks_of_them(show: Show) -> None:
+    page = show(talks())
+    keys(page, "h")
+    assert not page.is_visible("#heat")
+    assert not page.is_visible("#scale")
+    assert "loss" not in page.inner_text("#order")
+
+
+def test_search_finds_across_tokens_and_counts(show: Show) -> None:
+    page = show(talks())
+    page.fill("#search", "s up?<")
+    assert page.inner_text("#count") == "1 of 4 rows · 1 match"
+    assert listed(page) == ["0"]
+    assert hits(page) == ["s", " up", "?", "<"]  # by token, and not the turn's name between them
+    assert page.inner_text("#hits") == "1 in this row"
+    page.fill("#search", "START|>")
+    assert page.inner_text("#count") == "4 of 4 rows · 7 matches"
+    keys(page, "Enter", "n", "n")
+    assert hits(page, "current") == ["start|>"]
+    assert page.inner_text("#hits") == "1 of 2"
+    keys(page, "N")
+    assert page.inner_text("#hits") == "2 of 2"
+    page.fill("#search", "/^(is|be)\\b|\\d\\+/")
+    assert page.inner_text("#count") == "1 of 4 rows · 1 match"
+    page.fill("#search", "/(/")
+    assert "Invalid regular expression" in page.inner_text("#count")
+    page.fill("#search", "nowhere")
+    assert page.inner_text("#count") == "0 of 4 rows · 0 matches"
+    page.fill("#search", "")
+    assert page.inner_text("#count") == "4 rows"
+    assert hits(page) == []
+
+
+def test_search_marks_what_is_written_out(show: Show) -> None:
+    page = show([row(0, ("user", "", "a\u202eb", "\u0301c\n", "😀 d"))])
+    page.fill("#search", "\u202eb\u0301c")
+    assert hits(page) == ["\\u202e", "b", "\u0301c"]
+    page.fill("#search", "/c\\n./")
+    assert hits(page) == ["c", "\n", "😀"]
+
+
+def test_filters_narrow_the_list(show: Show) -> None:
+    page = show(talks())
+    keys(page, "f")
+    for field, value, rows in (
+        ("#tokens-least", "10", ["0", "2"]),
+        ("#tokens-most", "6", ["1", "3"]),
+        ("#share-least", "37.5", ["0", "2"]),
+        ("#share-most", "33.3", ["1", "3"]),
+        ("#turns-least", "3", ["2"]),
+        ("#turns-most", "1", ["3"]),
+    ):
+        page.fill(field, value)
+        assert listed(page) == rows
+        assert page.inner_text("#count") == f"{len(rows)} of 4 rows"
+        page.click("#clear")
+        assert listed(page) == ["0", "1", "2", "3"]
+    assert page.inner_text("#marks").split() == ["dropped", "1", "straddle", "2", "zero-trained", "1"]
+    page.check("#marks input[value=straddle]")
+    assert listed(page) == ["2", "3"]
+    page.fill("#search", "france")
+    assert listed(page) == ["2"]
+
+
+def test_rows_are_put_in_order(show: Show) -> None:
+    page = show(talks())
+    for order, rows in (
+        ("longest first", ["2", "0", "1", "3"]),
+        ("shortest first", ["3", "1", "0", "2"]),
+        ("least trained first", ["3", "1", "2", "0"]),
+        ("most trained first", ["0", "2", "1", "3"]),
+        ("in order", ["0", "1", "2", "3"]),
+    ):
+        page.select_option("#order", order)
+        assert listed(page) == rows
+
+
+def test_the_keyboard_is_enough(show: Show) -> None:
+    page = show(talks())
+    keys(page, "j", "j")
+    assert opened(page) == "Row 2"
+    keys(page, "k")
+    assert opened(page) == "Row 1"
+    page.focus("#list")
+    keys(page, "End")
+    assert opened(page) == "Row 3"
+    keys(page, "ArrowUp", "Enter")
+    focused = "document.activeElement.dataset.i"
+    assert page.evaluate(focused) == "0"
+    keys(page, "ArrowRight", "ArrowRight", "ArrowLeft")
+    assert page.evaluate(focused) == "1"
+    assert page.inner_text("#card .piece") == "Be"
+    assert page.get_attribute("[data-i='1']", "aria-describedby") == "card"
+    keys(page, "m", "ArrowRight")  # masked tokens are gone: on to what is left
+    assert page.evaluate(focused) == "10"
+    keys(page, "Escape")
+    assert page.evaluate("document.activeElement.id") == "list"
+    assert not page.is_visible("#card")
+    keys(page, "/")
+    page.keyboard.type("mj")
+    assert page.input_value("#search") == "mj"
+    keys(page, "Escape")
+    assert page.input_value("#search") == ""
+    keys(page, "Escape", "?")
+    assert page.is_visible("#keys")
+    keys(page, "j", "Escape")
+    assert not page.is_visible("#keys")
+    assert opened(page) == "Row 2"
+
+
+def test_a_click_pins_the_card(show: Show) -> None:
+    page = show(talks())
+    page.click("[data-i='1']")
+    page.hover("[data-i='3']")
+    assert page.inner_text("#card .piece") == "What"
+    keys(page, "Escape")
+    assert not page.is_visible("#card")
+
+
+def test_the_address_names_the_row(show: Show) -> None:
+    rows = [replace(view, row=1000 * view.row) for view in talks()]
+    page = show(rows, fragment="#row=2000")
+    assert opened(page) == "Row 2,000"
+    assert page.get_attribute("#item-2", "aria-selected") == "true"
+    page.click("#item-1")
+    assert page.url.endswith("#row=1000")
+    page.go_back()
+    assert opened(page) == "Row 2,000"
+    assert opened(show(rows, fragment="#row=77")) == "Row 0"
+
+
+def test_a_screen_reader_is_told_all(show: Show) -> None:
+    page = show(talks())
+    options = page.get_by_role("listbox", name="Rows").get_by_role("option")
+    assert options.count() == 4
+    assert page.locator("#list").get_by_role("option", selected=True).get_attribute("aria-posinset") == "1"
+    assert page.get_attribute("#list", "aria-activedescendant") == "item-0"
+    assert page.get_by_role("button", name="Masked", pressed=True).count() == 1
+    assert page.get_by_role("searchbox", name="Search the rows' text").count() == 1
+    assert page.get_by_role("article", name="Row 0").count() == 1
+    assert page.get_by_role("heading", name="assistant 1").count() == 1
+    runs = page.eval_on_selector_all("#row .run .unseen", "all => all.map(one => one.textContent)")
+    assert runs == ["masked: ", "masked: ", "trained: "]
+
+
+CONTRASTS = """() => {
+  const canvas = new OffscreenCanvas(1, 1).getContext('2d', {willReadFrequently: true});
+  const pixel = (colors) => {
+    for (const color of colors) { canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1); }
+    return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  };
+  const light = (rgb) => rgb.map(v => v / 255)
+    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const least = {};
+  for (const node of document.querySelectorAll('body *')) {
+    if (![...node.childNodes].some(child => child.nodeType === 3 && child.data.trim())) continue;
+    if (!node.getClientRects().length || node.closest('.unseen')) continue;
+    const grounds = [];
+    for (let up = node; up; up = up.parentElement) grounds.unshift(getComputedStyle(up).backgroundColor);
+    const ground = pixel(['#fff', ...grounds]);
+    const ink = pixel([`rgb(${ground})`, getComputedStyle(node).color]);
+    const [a, b] = [light(ground), light(ink)].sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    const name = node.tagName + '.' + node.className;
+    least[name] = Math.min(least[name] ?? 99, ratio);
+  }
+  return least;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("heat", [False, True], ids=["plain", "heat"])
+def test_all_text_can_be_read(show: Show, scheme: str, heat: bool) -> None:
+    rows = [with_losses(view) for view in talks()] if heat else talks()
+    page = show(rows, facts=FACTS, color_scheme=scheme, fragment="#row=2", reduced_motion="reduce")
+    keys(page, "f", *("Escape", "h") * heat)
+    too_faint = {name: ratio for name, ratio in page.evaluate(CONTRASTS).items() if ratio < 4.5}
+    assert too_faint == {}
+
+
+def test_trained_and_masked_differ_without_colour(show: Show) -> None:
+    page = show(talks())
+    line = "one => getComputedStyle(one).textDecorationLine"
+    assert page.eval_on_selector("#row .body .run.trained", line) == "underline"
+    assert page.eval_on_selector("#row .body .run.masked", line) == "none"
+
+
+def test_light_and_dark(show: Show) -> None:
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light, dark = show(talks()), show(talks(), color_scheme="dark")
+    assert (light.evaluate(ground), dark.evaluate(ground)) == ("rgb(253, 252, 250)", "rgb(22, 23, 26)")
+    keys(light, "d")
+    dark.click("#theme")
+    assert (dark.evaluate(ground), light.evaluate(ground)) == ("rgb(253, 252, 250)", "rgb(22, 23, 26)")
+
+
+def test_print_has_the_row_and_no_tools(show: Show) -> None:
+    page = show(talks(), facts=FACTS, color_scheme="dark")
+    page.emulate_media(media="print")
+    for tool in (".rows", ".toolbar", ".buttons"):
+        assert not page.is_visible(tool)
+    assert page.is_visible(".facts")
+    assert "Not much." in shown(page)
+    trained = "getComputedStyle(document.querySelector('#row .body .run.trained')).color"
+    assert page.evaluate(trained) == "rgb(0, 0, 0)"
+    assert page.pdf()[:5] == b"%PDF-"
+
+
+def test_all_listed_rows_can_be_printed(show: Show) -> None:
+    page = show(talks())
+    page.fill("#search", "start")
+    page.select_option("#order", "longest first")
+    page.evaluate(
+        "addEventListener('beforeprint', () => { globalThis.printed = "
+        "[...document.querySelectorAll('.all-rows article')].map(one => one.innerText.split('\\n')[0]) })"
+    )
+    page.click("#help")
+    page.click("text=Print the listed 4 rows")
+    assert page.evaluate("globalThis.printed") == ["Row 2", "Row 0", "Row 1", "Row 3"]
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator(".all-rows").count() == 0
+
+
+def test_a_narrow_screen_has_one_pane_at_a_time(show: Show) -> None:
+    page = show(talks(), viewport={"width": 390, "height": 800})
+    assert page.is_visible("#list")
+    assert not page.is_visible("#reader")
+    page.click("#item-1")
+    assert not page.is_visible("#list")
+    assert opened(page) == "Row 1"
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.click("#back")
+    assert page.is_visible("#list")
+    page.click("#item-2")
+    page.go_back()
+    page.wait_for_selector("#list", state="visible")
+
+
+def test_a_page_without_rows_and_a_row_without_tokens(show: Show) -> None:
+    page = show([])
+    assert page.inner_text("#totals") == "0 rows · 0 tokens · 0 trained"
+    assert page.inner_text("#row") == "There are no rows on this page."
+    keys(page, "j", "k", "t", "m", "n")
+    page = show([RowView(7, None, ())])
+    assert shown(page) == "This row has no tokens."
+    keys(page, "t", "Enter")
+    assert one_line(opened(page)) == "Row 7"
+
+
+def test_right_to_left_text_runs_its_own_way(show: Show) -> None:
+    page = show([row(0, ("user", "", "שלום", " עולם"), ("assistant", "", "Hello", "."))])
+    left = "[...document.querySelectorAll('#row .t')].map(one => one.getBoundingClientRect().left)"
+    shalom, olam, hello, dot = (page.evaluate(left)[i] for i in (1, 2, 4, 5))
+    assert shalom > olam
+    assert hello < dot
