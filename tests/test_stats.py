@@ -33,8 +33,20 @@ from sftcli.errors import EnvironmentFault, OutputError
 from sftcli.packing import best_fit_decreasing
 from sftcli.stats.count import RowCounts
 from sftcli.stats.distribution import Distribution
-from sftcli.stats.figures import LIMITS, Figures, figures
+from sftcli.stats.figures import (
+    LIMITS,
+    Bin,
+    Figures,
+    FirstToken,
+    Limit,
+    Packing,
+    Padding,
+    Spread,
+    TurnFigures,
+    figures,
+)
 from sftcli.stats.histogram import bar
+from sftcli.stats.measure import Reason
 from sftcli.stats.padding import padded_at_random, padded_sorted
 from sftcli.stats.prepared import measure_prepared
 from sftcli.stats.raw import measure_raw
@@ -747,13 +759,12 @@ def test_without_the_library_pictures_need(monkeypatch: pytest.MonkeyPatch, sftc
     assert ended == Ended(2, "", "error: --plot needs matplotlib: pip install 'sftcli[plot]'\n")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_picture_that_cannot_be_written(tmp_path: Path, sftcli_here: Here) -> None:
-    tmp_path.chmod(0o500)
     path = tmp_path / "out.svg"
+    path.mkdir()
     ended = sftcli_here("stats", str(CHAT), "-t", "demo", "--template", "chatml", "--plot", str(path))
     assert ended.code == 3
-    assert ended.err == f"error: {path}: cannot be written: [Errno 13] Permission denied: '{path}'\n"
+    assert ended.err == f"error: {path}: cannot be written: [Errno 21] Is a directory: '{path}'\n"
 
 
 # Sessions
@@ -770,6 +781,20 @@ def test_a_session_is_as_in_its_golden_file(
 
 def test_there_are_golden_sessions() -> None:
     assert [case.stem for case in GOLDEN] == ["stats-compare", "stats-one", "stats-usage"]
+
+
+def test_every_key_of_the_json_is_described() -> None:
+    page = (CONFIGS.parent / "docs" / "stats-json.md").read_text(encoding="utf-8")
+    described = {}
+    for section in page.split("\n## ")[1:]:
+        title, _, rest = section.partition("\n")
+        described[title] = re.findall(r"^\| `(\w+)` \|", rest, re.MULTILINE)
+    objects = {
+        **{"The object": Figures, "A reason": Reason, "A spread": Spread, "A limit": Limit},
+        **{"A padding": Padding, "A packing": Packing, "Turns": TurnFigures, "A first token": FirstToken},
+        "A bin": Bin,
+    }
+    assert described == {title: [*type_.__dataclass_fields__] for title, type_ in objects.items()}
 
 
 def test_the_readme_shows_what_is_printed(

@@ -51,6 +51,7 @@ def stats(
     sftcli stats train.jsonl -t ./llama3 --template llama3 --plot lengths.svg
     sftcli stats old.jsonl new.jsonl -t ./llama3
     """
+    from sftcli.cli.terminal import terminal
     from sftcli.stats.figures import figures
     from sftcli.view.cells import one_line
 
@@ -64,12 +65,10 @@ def stats(
     found = figures(measured, pack_length)
     for warning in (warning for one in measured for warning in one.warnings):
         click.echo(f"{click.style('warning:', fg='yellow', bold=True)} {one_line(warning)}", err=True)
+    screen = terminal(color)
     if as_json:
-        click.echo(json.dumps(_json(found), ensure_ascii=False))
+        click.echo(json.dumps(_json(found), ensure_ascii=screen.ascii_only))
     else:
-        from sftcli.cli.terminal import terminal
-
-        screen = terminal(color)
         click.echo(_page(found, screen), color=screen.color)
     if plot is not None:
         from sftcli.stats.plot import save_plot

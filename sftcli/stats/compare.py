@@ -63,7 +63,7 @@ def show_comparison(left: Figures, right: Figures, screen: Screen) -> str:
     rows = [["", *NAMES, "B less A"]]
     for section, group in groupby(compare(left, right), key=lambda one: one.section):
         rows.append([section, "", "", ""])
-        rows += [_row(one) for one in group]
+        rows += [_row(one, screen) for one in group]
     columns = aligned(rows, left=1)
     for row, line in zip(rows[1:], columns[1:], strict=True):
         is_heading = row[1:] == [""] * 3
@@ -86,15 +86,16 @@ def show_comparison(left: Figures, right: Figures, screen: Screen) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _row(one: Compared) -> list[str]:
+def _row(one: Compared, screen: Screen) -> list[str]:
+    label = "  " + one_line(one.label, screen.ascii_only)
     values = [_shown(value, one.kind) for value in (one.left, one.right)]
     if one.difference is None:
-        return [f"  {one.label}", *values, "-"]
+        return [label, *values, "-"]
     if not one.difference:
-        return [f"  {one.label}", *values, "0"]
+        return [label, *values, "0"]
     if one.kind == "share":
-        return [f"  {one.label}", *values, f"{100 * one.difference:+.1f} points"]
-    return [f"  {one.label}", *values, f"{one.difference:+,.{one.kind == 'mean':d}f}"]
+        return [label, *values, f"{100 * one.difference:+.1f} points"]
+    return [label, *values, f"{one.difference:+,.{one.kind == 'mean':d}f}"]
 
 
 def _shown(value: float | None, kind: Kind) -> str:
