@@ -1,4 +1,4 @@
-"""A small language model for the pictures of `--loss`, trained for two minutes on bundled problems.
+"""A small language model for the pictures of `--loss`, trained for a minute on bundled problems.
 
 It has not seen the first ten of them, so that its losses there are those of new text.
 """
@@ -10,12 +10,12 @@ from sftcli.config import load_config
 from sftcli.pipeline import prepare
 
 HELD_OUT = 10
-EPOCHS = 12
+EPOCHS = 10
 BATCH = 8
 
 
 def train(folder: Path, problems: Path, template: Path) -> None:
-    """Save a Llama of three layers for the tokenizer `demo`. Needs torch."""
+    """Save a Llama of two layers for the tokenizer `demo`. Needs torch."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
     from transformers.utils import logging
@@ -24,10 +24,10 @@ def train(folder: Path, problems: Path, template: Path) -> None:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=4096,
-        hidden_size=192,
-        intermediate_size=512,
-        num_hidden_layers=3,
-        num_attention_heads=6,
+        hidden_size=128,
+        intermediate_size=384,
+        num_hidden_layers=2,
+        num_attention_heads=4,
         max_position_embeddings=512,
         tie_word_embeddings=True,
         pad_token_id=0,
@@ -35,8 +35,8 @@ def train(folder: Path, problems: Path, template: Path) -> None:
     model = LlamaForCausalLM(config)
     rows = _rows(folder.with_name("tiny-model-data"), problems, template)
     steps = EPOCHS * (len(rows) // BATCH)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.1)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=2e-3, total_steps=steps)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=steps)
     for _ in range(EPOCHS):
         order = torch.randperm(len(rows)).tolist()
         for first in range(0, len(rows) - BATCH + 1, BATCH):
