@@ -1,12 +1,15 @@
 """What a person is shown.
 
-A golden case (golden/view-*.txt) is a record and, for each screen, the whole text that is shown; in
-coloured text \\e stands for ESC. `python tests/test_view.py` writes them anew, and the diff is there
-to be read.
+A golden case (golden/view-*.txt) is a record or more and, for each view and screen, the whole text
+that is shown; in coloured text \\e stands for ESC. `python tests/test_view.py` writes them anew, and
+the diff is there to be read.
 """
 
 import re
+import time
+from dataclasses import replace
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 
 import msgspec
@@ -23,11 +26,15 @@ from sftcli.errors import TokenizerError
 from sftcli.render import MaskPolicy, Rendered, render_chat, render_prompt
 from sftcli.templates import RoleTemplate, load_template, template_from_file
 from sftcli.tokenizer import Tokenizer, load_tokenizer
-from sftcli.view.cells import width_of
+from sftcli.view.cells import one_line, width_of
+from sftcli.view.compare import Side, compare
+from sftcli.view.diff import show_diff
 from sftcli.view.json import row_json
-from sftcli.view.row import RowView, Source, row_from_batch, row_from_columns, token_texts
+from sftcli.view.page import Screen
+from sftcli.view.row import RowView, Source, TokenView, row_from_batch, row_from_columns, token_texts
 from sftcli.view.template import TemplateRow, list_templates, show_template, template_table
-from sftcli.view.text import show_row
+from sftcli.view.text import show_text
+from sftcli.view.views import VIEWS
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("view-*.txt"))
 SGR = re.compile(r"\x1b\[[0-9;]*m")
@@ -38,17 +45,17 @@ def demo() -> Tokenizer:
     return load_tokenizer("demo")
 
 
-def rendered(record: dict[str, object]) -> Rendered:
-    """A record with the template that its keys call for."""
+def rendered(
+    record: dict[str, object], policy: MaskPolicy | None = None, template: str | None = None
+) -> Rendered:
+    """A record with the template that its keys call for, or another."""
     tokenizer = demo()
-    if "messages" in record:
-        chatml = load_template("chatml").resolve(tokenizer.specials, tokenizer.bos)
-        assert isinstance(chatml, RoleTemplate)
+    name = template or ("chatml" if "messages" in record else "alpaca")
+    layout = load_template(name).resolve(tokenizer.specials, tokenizer.bos)
+    if isinstance(layout, RoleTemplate):
         messages = msgspec.convert(record["messages"], list[Message])
-        return render_chat(Conversation(messages=messages), chatml, MaskPolicy(), None)
-    alpaca = load_template("alpaca").resolve(tokenizer.specials, tokenizer.bos)
-    assert not isinstance(alpaca, RoleTemplate)
-    return render_prompt(Conversation(fields=record), alpaca, MaskPolicy(), None)
+        return render_chat(Conversation(messages=messages), layout, policy or MaskPolicy(), None)
+    return render_prompt(Conversation(fields=record), layout, policy or MaskPolicy(), None)
 
 
 def encoded(rows: list[Rendered]) -> TokenBatch:
@@ -64,17 +71,69 @@ def prepared_view(row: Rendered) -> RowView:
     return row_from_columns(demo(), batch.ids, batch.labels(), 3)
 
 
+def padded(view: RowView, count: int = 30) -> RowView:
+    end = view.tokens[-1]
+    padding = TokenView(
+        0, demo().control_tokens["<|im_end|>"].id, "<|im_end|>", -100, False, True, padding=True
+    )
+    fill = (replace(padding, i=end.i + 1 + more) for more in range(count))
+    return replace(view, tokens=(*view.tokens, *fill))
+
+
+def packed(views: list[RowView]) -> RowView:
+    tokens = (token for view in views for token in view.tokens)
+    return RowView(
+        3,
+        None,
+        tuple(replace(token, i=i) for i, token in enumerate(tokens)),
+        documents=tuple(len(view.tokens) for view in views),
+    )
+
+
+def with_losses(view: RowView) -> RowView:
+    """One loss of each step of the scale, over and over; there is none for what nothing predicts."""
+    known = (0.05, 0.5, 1.25, 2.5, 4.0, 12.75)
+    tokens = (
+        token if token.i == 0 or token.padding else replace(token, loss=known[token.i % len(known)])
+        for token in view.tokens
+    )
+    return replace(view, tokens=tuple(tokens))
+
+
+def other(record: dict[str, object], what: str) -> RowView:
+    """The record's row under another template or mask."""
+    if what == "last":
+        return raw_view(rendered(record, MaskPolicy(train_on="last")))
+    return raw_view(rendered(record, template=what))
+
+
+def show(records: list[dict[str, object]], title: str) -> str:
+    """What a section of a golden file shows; its title is the view, the width and any options."""
+    name, columns, *options = re.split(r"[, ]+", title.replace("columns", ""))
+    make = prepared_view if "prepared" in options else raw_view
+    views = [make(rendered(record)) for record in records]
+    view = packed(views) if len(views) > 1 else views[0]
+    if "noted" in options:
+        view = replace(view, id="talk-17", dropped="too_long", marks=("straddle", "control-text"))
+    if "padded" in options:
+        view = padded(view)
+    if "losses" in options:
+        view = with_losses(view)
+    screen = Screen("colour" in options, int(columns), "ascii" in options, "deep" in options)
+    if name != "diff":
+        return VIEWS[name](view, screen)
+    against = options[-1]
+    return show_diff(view, other(records[0], against), ("this", against), screen)
+
+
 def golden(case: Path) -> tuple[str, str]:
     """What a golden file says, and what it should say."""
     said = case.read_text(encoding="utf-8")
     head, *sections = re.split(r"^=== (.*)\n", said, flags=re.MULTILINE)
-    row = rendered(msgspec.json.decode(head))
+    records = [msgspec.json.decode(line) for line in head.splitlines()]
     shown = head
     for title in sections[::2]:
-        columns, *options = re.split(r"[, ]+", title)
-        view = prepared_view(row) if "prepared" in options else raw_view(row)
-        text = show_row(view, "colour" in options, int(columns), "ascii" in options)
-        shown += f"=== {title}\n" + text.replace("\x1b", r"\e") + "\n"
+        shown += f"=== {title}\n" + show(records, title).replace("\x1b", r"\e") + "\n"
     return said, shown
 
 
@@ -117,16 +176,17 @@ def test_json_is_exact() -> None:
     ]
     counts = {"tokens": len(expected), "trained": 3}
     source = {"file": "data.jsonl", "line": 4}
-    assert row_json(raw_view(row)) == {"row": 3, "source": source, "tokens": tokens, "counts": counts}
+    known = {"row": 3, "id": None, "dropped": None, "marks": [], "counts": counts}
+    assert row_json(raw_view(row)) == {**known, "source": source, "tokens": tokens}
 
     unknown = {"origin": None, "turn": None, "role": None}
     tokens = [{**token, **unknown} for token in tokens]
-    assert row_json(prepared_view(row)) == {"row": 3, "source": None, "tokens": tokens, "counts": counts}
+    assert row_json(prepared_view(row)) == {**known, "source": None, "tokens": tokens}
 
 
 def test_json_keys_keep_their_order() -> None:
     view = row_json(raw_view(rendered({"instruction": "a", "output": "b"})))
-    assert list(view) == ["row", "source", "tokens", "counts"]
+    assert list(view) == ["row", "id", "source", "dropped", "marks", "tokens", "counts"]
     assert list(view["tokens"][0]) == ["i", "id", "text", "label", "trained", "origin", "turn", "role"]
 
 
@@ -147,7 +207,7 @@ def test_a_token_goes_to_the_turn_of_its_word() -> None:
     assert isinstance(vicuna, RoleTemplate)
     messages = [Message("user", "Hi"), Message("assistant", "Yes."), Message("user", "  ")]
     row = render_chat(Conversation(messages=messages), vicuna, MaskPolicy(), "")
-    assert show_row(raw_view(row), False, 80).splitlines()[2:-2] == [
+    assert show_text(raw_view(row), Screen(False, 80)).splitlines()[2:-2] == [
         "0 user       │ USER: Hi",
         "1 assistant  │ ␣ASSISTANT:",
         "            T┃ ␣Yes.⟦<|im_end|>⟧",
@@ -206,7 +266,7 @@ def test_a_character_is_shown_once_over_its_tokens(
 
 def test_a_group_with_a_trained_token_is_shown_as_trained() -> None:
     view = row_from_columns(demo(), [1426, 3725], [-100, 3725], 0)
-    assert show_row(view, False, 80).splitlines()[2] == "T┃ ␣😀"
+    assert show_text(view, Screen(False, 80)).splitlines()[2] == "T┃ ␣😀"
 
 
 def test_an_id_that_the_tokenizer_lacks_is_an_error() -> None:
@@ -217,7 +277,7 @@ def test_an_id_that_the_tokenizer_lacks_is_an_error() -> None:
 
 def test_an_empty_row_has_counts() -> None:
     view = row_from_columns(demo(), [], [], 12_345)
-    assert show_row(view, False, 80) == "row 12,345\n\n\n0 tokens · 0 trained (0.0%, marked T)"
+    assert show_text(view, Screen(False, 80)) == "row 12,345\n\n\n0 tokens · 0 trained (0.0%, marked T)"
 
 
 @pytest.mark.parametrize(
@@ -244,10 +304,10 @@ def test_what_a_terminal_would_act_on_is_written_out(data: str, shown: str) -> N
     row = rendered(
         {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": f"<{data}>"}]}
     )
-    lines = show_row(raw_view(row), False, 80).splitlines()
+    lines = show_text(raw_view(row), Screen(False, 80)).splitlines()
     assert lines[4:6] == ["1 assistant  │ ⟦<|im_start|>⟧assistant↵", f"            T┃ <{shown}>⟦<|im_end|>⟧"]
     assert (
-        SGR.sub("", show_row(raw_view(row), True, 80)).splitlines()[5]
+        SGR.sub("", show_text(raw_view(row), Screen(True, 80))).splitlines()[5]
         == f"            ┃ <{shown}><|im_end|>↵"
     )
 
@@ -255,49 +315,195 @@ def test_what_a_terminal_would_act_on_is_written_out(data: str, shown: str) -> N
 def test_an_accent_does_not_land_on_the_page() -> None:
     messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "\u0301a\n\u0301b"}]
     for color, mark in ((False, "T┃"), (True, "┃")):
-        lines = SGR.sub("", show_row(raw_view(rendered({"messages": messages})), color, 80)).splitlines()
+        lines = SGR.sub(
+            "", show_text(raw_view(rendered({"messages": messages})), Screen(color, 80))
+        ).splitlines()
         assert lines[5].endswith(mark + r" \u0301a↵")
         assert mark + r" \u0301b" in lines[6]
 
 
 def test_a_file_name_is_made_safe() -> None:
     row = rendered({"instruction": "a", "output": "b"})
-    assert show_row(raw_view(row, "::error::\x1b\n.jsonl"), False, 80).splitlines()[0] == (
+    assert show_text(raw_view(row, "::error::\x1b\n.jsonl"), Screen(False, 80)).splitlines()[0] == (
         r"\x3a:error::\x1b\n.jsonl:4 · row 3"
     )
 
 
 texts = st.text(
-    st.one_of(st.characters(codec="utf-8"), st.sampled_from("\n\t \x1b\u202e#[😀👩\u200d\ufe0f你⟦"))
-)
-
-
-@given(texts, texts, st.integers(40, 120), st.booleans())
-def test_any_text_is_shown_whole_safe_and_in_its_width(
-    user: str, answer: str, width: int, color: bool
-) -> None:
-    row = rendered(
-        {"messages": [{"role": "user", "content": user}, {"role": "assistant", "content": answer}]}
+    st.one_of(
+        st.characters(codec="utf-8"),
+        st.sampled_from("\n\t \x1b\u202e#[😀👩\u200d\ufe0f\u0301你⟦╎שم\u1112\u1161\U000e0101"),
     )
-    view = raw_view(row)
+)
+SHOWN_WIDTHS = st.sampled_from([40, 57, 80, 120])
+
+
+@given(texts, texts, SHOWN_WIDTHS, st.booleans(), st.booleans())
+def test_any_text_is_shown_safe_and_in_its_width(
+    user: str, answer: str, width: int, color: bool, losses: bool
+) -> None:
+    messages = [{"role": "user", "content": user}, {"role": "assistant", "content": answer}]
+    row = rendered({"messages": messages})
+    view = with_losses(raw_view(row)) if losses else raw_view(row)
     assert "".join(token.text for token in view.tokens) == row.text
+    against = raw_view(rendered({"messages": [*messages, *messages]}, MaskPolicy(train_on="last")))
     for ascii_only in (False, True):
-        shown = show_row(view, color, width, ascii_only)
-        plain = SGR.sub("", shown)
-        assert not ascii_only or plain.isascii()
-        assert not set(plain) & set("\x1b\r\0\x9b\u202e\u2028")
-        assert plain.count("\ufffd") == (0 if ascii_only else row.text.count("\ufffd"))
-        lines = plain.split("\n")
-        assert len(lines) == len(plain.splitlines())
-        # Header and counts are not folded, and a joined emoji is one place, whatever its width.
-        assert all(width_of(line) <= width for line in lines[1:-1] if "\u200d" not in line)
+        screen = Screen(color, width, ascii_only)
+        shown = {name: show(view, screen) for name, show in VIEWS.items()}
+        shown["diff"] = show_diff(view, against, ("one", "other"), screen)
+        for name, text in shown.items():
+            plain = SGR.sub("", text)
+            assert not ascii_only or plain.isascii()
+            assert not set(plain) & set("\x1b\r\0\x9b\u202e\u2028")
+            lines = plain.split("\n")
+            assert len(lines) == len(plain.splitlines())
+            # A joined emoji is one place, whatever its width, and the scale of losses is not folded.
+            told = [line for line in lines if "\u200d" not in line and "loss" not in line]
+            if width > 40 or not (ascii_only or losses):
+                assert not [line for line in told if width_of(line) > width], name
+        if not ascii_only:
+            assert SGR.sub("", shown["text"]).count("\ufffd") == row.text.count("\ufffd")
+
+
+@given(texts, texts)
+def test_the_runs_are_the_row(user: str, answer: str) -> None:
+    messages = [{"role": "user", "content": user}, {"role": "assistant", "content": answer}]
+    view = raw_view(rendered({"messages": messages}))
+    lines = VIEWS["runs"](view, Screen(False, 100_000)).splitlines()[3:-2]
+    found = [(line.split()[0], line.split()[1], line.split()[2]) for line in lines]
+    at, expected = 0, []
+    for trained, same in groupby(token.trained for token in view.tokens):
+        size = len(list(same))
+        last = at + size - 1
+        place = str(at) if size == 1 else f"{at}-{last}"
+        expected.append((place, f"{size:,}", "trained" if trained else "masked"))
+        at = last + 1
+    assert found == expected
+
+
+@given(texts, texts)
+def test_there_is_a_target_for_each_trained_token(user: str, answer: str) -> None:
+    messages = [{"role": "user", "content": user}, {"role": "assistant", "content": answer}]
+    view = raw_view(rendered({"messages": messages}))
+    for packing in (view, packed([view, view])):
+        lines = VIEWS["targets"](packing, Screen(False, 80)).splitlines()[5:-2]
+        assert [tuple(map(int, line.split()[:2])) for line in lines] == [
+            (token.i - 1, token.id) for token in packing.tokens if token.trained
+        ]
+
+
+@given(texts, texts, texts)
+def test_a_diff_covers_both_rows(user: str, answer: str, changed: str) -> None:
+    def made(text: str) -> RowView:
+        messages = [{"role": "user", "content": user}, {"role": "assistant", "content": text}]
+        return raw_view(rendered({"messages": messages}))
+
+    one, other = made(answer), made(changed)
+    sides = Side(one, Screen(False, 80)), Side(other, Screen(False, 80))
+    blocks = list(compare(*sides))
+    for side, spans in zip(
+        sides, ([block.left for block in blocks], [block.right for block in blocks]), strict=True
+    ):
+        assert [start for start, _ in spans] == [0, *(stop for _, stop in spans)][:-1]
+        assert spans[-1][1] == len(side.line.text)
+    for sign, left, right in blocks:
+        texts = sides[0].line.text[slice(*left)], sides[1].line.text[slice(*right)]
+        assert sign == "text" or texts[0] == texts[1]
+        if sign in ("", "split"):
+            assert sides[0].state(left[0]) == sides[1].state(right[0])
+    shown = show_diff(one, other, ("one", "other"), Screen(False, 80))
+    assert ("\nsame: " in shown) == (answer == changed)
+
+
+def test_context_ends_at_a_cut_inside_of_a_character() -> None:
+    """An accent that is a token of its own stands in its letter's place once it is there."""
+    ids = [
+        token
+        for text in ("e", "\u0301")
+        for token in demo().reference.encode(text, add_special_tokens=False).ids
+    ]
+    view = row_from_columns(demo(), ids, [-100, *ids[1:]], 0)
+    first, *more = (
+        line.split("  ", 2)[2] for line in VIEWS["targets"](view, Screen(False, 80)).splitlines()[5:-2]
+    )
+    assert first == r"e → \u0301⟦1/2⟧"
+    assert more == ["e\u0301⟦1/2⟧ → ⟦2/2⟧"]
+
+
+def test_a_long_run_says_how_much_is_left_out() -> None:
+    view = row_from_columns(
+        demo(), *[demo().reference.encode("ab " * 100, add_special_tokens=False).ids] * 2, 0
+    )
+    line = VIEWS["runs"](view, Screen(False, 80)).splitlines()[3]
+    head, said, tail = re.fullmatch(r'.*trained  "(.*)⟦\+(\d+) chars⟧(.*)"', line).groups()
+    assert head + tail == ("ab " * 100)[: len(head)] + ("ab " * 100)[300 - len(tail) :]
+    assert len(head) + int(said) + len(tail) == 300
+    assert width_of(line) == 80
+
+
+def test_long_steps_leave_out_the_middle_and_say_so() -> None:
+    ids = [10] * 40
+    lines = VIEWS["steps"](row_from_columns(demo(), ids, ids, 0), Screen(False, 80)).splitlines()
+    assert [line.split()[0] for line in lines[3:19]] == [str(step) for step in range(1, 17)]
+    assert lines[19] == "steps 17 to 31 are left out; the view targets has all"
+    assert [line.split()[0] for line in lines[20:28]] == [str(step) for step in range(32, 40)]
+    assert lines[28:] == [
+        "",
+        "! label: token 0 has a label, but no position predicts it: it is in no loss",
+        "",
+        "39 steps with 780 context tokens · 40 tokens · 40 trained (100.0%)",
+    ]
+
+
+def test_targets_of_another_document_are_told_of() -> None:
+    view = replace(row_from_columns(demo(), [10] * 4, [-100, 10, 10, 10], 0), documents=(2, 2))
+    assert VIEWS["targets"](view, Screen(False, 80)).splitlines()[5:] == [
+        "0  10  + → +",
+        "1  10   → +",
+        "2  10  + → +",
+        "",
+        "! label: nothing of its own document stands before token 2, and it has a label",
+        "",
+        "3 targets · 4 tokens · 3 trained (75.0%) · 2 documents",
+    ]
+
+
+def test_hidden_data_in_selectors_is_written_out() -> None:
+    shown = one_line("a\ufe0f\ufe01 b\U000e0100\U000e0101\U000e0102 c" + "\u0301" * 20)
+    assert shown == ("a\ufe0f\\ufe01 b\U000e0100\\U000e0101\\U000e0102 c" + "\u0301" * 15 + "\\u0301" * 5)
+    assert one_line("\u3164\u115f\u1161") == r"\u3164\u115f\u1161"
+
+
+@pytest.mark.parametrize("name", [*VIEWS, "diff"])
+def test_a_row_without_tokens_has_every_view(name: str) -> None:
+    empty = RowView(5, None, ())
+    if name == "diff":
+        shown = show_diff(empty, empty, ("a", "b"), Screen(False, 80))
+        assert shown.endswith("\nsame: every id, label and padding token is equal in both")
+    else:
+        shown = VIEWS[name](empty, Screen(False, 80))
+        assert "0 tokens · 0 trained (0.0%" in shown
+    assert shown.startswith("row 5\n")
+
+
+def test_a_long_row_takes_no_long_time() -> None:
+    """20,000 tokens; generous, since what would go wrong is time that grows with the square."""
+    ids = demo().reference.encode("Some words, and a 😀.\n" * 2500, add_special_tokens=False).ids[:20_000]
+    view = row_from_columns(demo(), ids, [-100] * 2000 + ids[2000:], 0)
+    other = row_from_columns(demo(), ids[50:], [-100] * 5000 + ids[5050:], 0)
+    began = time.process_time()
+    for show in VIEWS.values():
+        show(view, Screen(True, 120))
+    show_diff(view, other, ("a", "b"), Screen(True, 120))
+    assert len(ids) == 20_000
+    assert time.process_time() - began < 12
 
 
 @given(texts)
 def test_trained_lines_hold_what_is_trained(answer: str) -> None:
     row = rendered({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": answer}]})
     view = raw_view(row)
-    lines = show_row(view, False, 10_000).splitlines()[2:-2]
+    lines = show_text(view, Screen(False, 10_000)).splitlines()[2:-2]
     assert [line for line in lines if line[:15].endswith("T┃ ")] == lines[3:-1]
     assert len(lines[3:-1]) == "".join(token.text for token in view.tokens if token.trained).count("\n") + 1
 

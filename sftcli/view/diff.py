@@ -4,12 +4,13 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise, zip_longest
+from textwrap import wrap
 from typing import NamedTuple
 
 from sftcli.view.cells import Cell, fenced, fold, one_line, width_of
 from sftcli.view.compare import Block, Side, Sign, compare
 from sftcli.view.heading import joined, number, title
-from sftcli.view.page import Screen, mark_ends, mask_bar, painted
+from sftcli.view.page import Screen, mark_ends, mask_bar, painted, without_end
 from sftcli.view.row import RowView, TokenView
 from sftcli.view.row_line import note, width
 
@@ -21,7 +22,7 @@ _LONGEST_NAME = 28
 _MEANING = {
     "text": "the text differs",
     "mask": "the mask differs",
-    "split": "the same text is cut into other tokens",
+    "split": "the same text is split otherwise",
 }
 
 
@@ -42,7 +43,9 @@ def show_diff(left: RowView, right: RowView, names: tuple[str, str], screen: Scr
         if noted := [*([f"dropped ({view.dropped})"] if view.dropped else []), *view.marks]:
             lines.append(f"{screen.warn(f'! {name}')}: {one_line(', '.join(noted), screen.ascii_only)}")
     if _same(left, right):
-        return "\n".join([*lines, "same: every id, label and padding token is equal in both"])
+        return "\n".join(
+            [*lines, *wrap("same: every id, label and padding token is equal in both", screen.width)]
+        )
     sides = Side(left, screen), Side(right, screen)
     blocks = list(compare(*sides))
     lines += _findings(sides, blocks, (first, second), screen)
@@ -89,12 +92,11 @@ def _findings(
         f"{_MEANING[sign]} in {number(signs.count(sign), 'place')}" for sign in _MEANING if sign in signs
     ]
     if not parts:  # the same text, mask and tokens
-        return joined([_unseen(sides)], screen).splitlines()
+        return wrap(_unseen(sides), screen.width)
     first = next(block for block in blocks if block.sign)
     left, right = sides[0].token_at(first.left[0]), sides[1].token_at(first.right[0])
-    lines = [*joined(parts, screen).splitlines()]
     where = f"first: {first.sign}, at token {left:,} of {names[0]} and {right:,} of {names[1]}"
-    return [*lines, where]
+    return [joined(parts, screen), *wrap(where, screen.width)]
 
 
 def _unseen(sides: tuple[Side, Side]) -> str:
@@ -161,14 +163,8 @@ def _lines(side: Side, span: tuple[int, int], sign: Sign, room: int, screen: Scr
         if sign == "split":
             cells = _set_apart(side, cells, screen)
         for line in _broken(cells, screen.marks.newline):
-            found += [_Line(trained, _stripped(part)) for part in fold(line, room, "", "")]
+            found += [_Line(trained, without_end(part)) for part in fold(line, room, "", "")]
     return found
-
-
-def _stripped(line: list[Cell]) -> list[Cell]:
-    while line and line[-1].text == " ":
-        line.pop()
-    return line
 
 
 def _stretch(side: Side, first: int, last: int, padding: bool, screen: Screen) -> list[Cell]:

@@ -10,7 +10,8 @@ from sftcli.view.page import Screen, painted, rule_line
 from sftcli.view.row import RowView, TokenView
 from sftcli.view.row_line import RowLine, shortened, with_mask
 
-_LEAST_TEXT = 12
+_LEAST_TEXT = 8
+_NARROW = 50
 
 
 class _Run(NamedTuple):
@@ -38,15 +39,15 @@ def show_runs(view: RowView, screen: Screen) -> str:
     """
     parts = [(heading, _runs(tokens)) for heading, tokens in documents(view)]
     runs = [run for _, found in parts for run in found]
-    names = _Row("positions", "tokens", "mask", "loss" if any(run.loss for run in runs) else "")
+    names = _Row("range", "tokens", "mask", "loss" if any(run.loss for run in runs) else "")
     rows = [names, *(_Row(run.range, run.tokens, run.mask, run.loss) for run in runs)]
     widths = [max(map(width_of, column)) for column in zip(*rows, strict=True)]
-    line = RowLine(view, screen)
-    lines = [*head(view, screen), "", f"{_start(names, widths)}text"]
+    line, narrow = RowLine(view, screen), screen.width < _NARROW
+    lines = [*head(view, screen), "", f"{_start(names, widths, narrow)}text"]
     for heading, found in parts:
         lines += [rule_line(heading, screen.width, screen)] if heading else []
         for run in found:
-            start = _start(_Row(run.range, run.tokens, run.mask, run.loss), widths)
+            start = _start(_Row(run.range, run.tokens, run.mask, run.loss), widths, narrow)
             text = _text(view, line, run, max(screen.width - width_of(start), _LEAST_TEXT), screen)
             lines.append(_coloured(start, run, screen) + text)
     return "\n".join([*lines, "", counts_line(view, screen, number(len(runs), "run"), marked=False)])
@@ -73,12 +74,13 @@ def _mask(token: TokenView) -> str:
     return "padding" if token.padding and not token.trained else "trained" if token.trained else "masked"
 
 
-def _start(row: _Row, widths: list[int]) -> str:
+def _start(row: _Row, widths: list[int], narrow: bool) -> str:
     positions, tokens, mask, loss = widths
     columns = [f"{row.positions:<{positions}}", f"{row.tokens:>{tokens}}", f"{row.mask:<{mask}}"]
     if loss:
         columns.append(f"{row.loss:>{loss}}")
-    return "  ".join(columns) + "  "
+    gap = " " if narrow else "  "
+    return gap.join(columns) + gap
 
 
 def _text(view: RowView, line: RowLine, run: _Run, room: int, screen: Screen) -> str:

@@ -99,7 +99,8 @@ def page(items: Iterable[Span | Rule], screen: Screen) -> list[str]:
         for speaker, turn in groupby(_joined(spans), lambda span: span.speaker):
             label = gutter.labels[speaker]
             for line in _lines(turn, room, screen):
-                lines.append(gutter.line(label, any(cell.trained for cell in line)) + painted(line, screen))
+                bar = gutter.line(label, any(cell.trained for cell in line))
+                lines.append(bar + painted(without_end(line), screen))
                 lines += _digits(line, gutter.width, screen)
                 label = ""
     return lines
@@ -261,16 +262,21 @@ def _digits(line: list[Cell], indent: int, screen: Screen) -> list[str]:
 
 
 def painted(line: Iterable[Cell], screen: Screen) -> str:
-    """The cells of a line, each in its style, without spaces at the end."""
+    """The cells of a line, each in its style."""
     if not screen.color:
-        return "".join([cell.text for cell in line]).rstrip(" ")
-    parts = [
-        ("".join([cell.text for cell in same]), style)
+        return "".join([cell.text for cell in line])
+    return "".join(
+        screen.styled("".join([cell.text for cell in same]), style)
         for style, same in groupby(line, lambda cell: _style(cell, screen))
-    ]
-    if parts:
-        parts[-1] = (parts[-1][0].rstrip(" "), parts[-1][1])
-    return "".join(screen.styled(text, style) for text, style in parts)
+    )
+
+
+def without_end(line: list[Cell]) -> list[Cell]:
+    """The line without the spaces at which it was folded."""
+    stop = len(line)
+    while stop and line[stop - 1].text == " ":
+        stop -= 1
+    return line[:stop]
 
 
 def _style(cell: Cell, screen: Screen) -> str:

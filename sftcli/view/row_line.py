@@ -117,7 +117,7 @@ class RowLine:
     def _part(self, token: int) -> list[Cell]:
         part, size = self._parts[token]
         marks = self._screen.marks
-        return [note(f"{marks.open}{part + 1} of {size}{marks.close}")] if size > 1 else []
+        return [note(f"{marks.open}{part + 1}/{size}{marks.close}")] if size > 1 else []
 
     def _place(self, index: int) -> int:
         return self._places[index] if index < len(self._places) else len(self.text)

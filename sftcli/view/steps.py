@@ -1,5 +1,7 @@
 """RowView -> the row as the steps in which it is learned: a context, and the one token that follows."""
 
+from textwrap import wrap
+
 from sftcli.view.heading import counts_line, head, number
 from sftcli.view.page import Screen
 from sftcli.view.row import RowView
@@ -24,13 +26,12 @@ def show_steps(view: RowView, screen: Screen) -> str:
         "",
         f"{'step':>{digits}}  {'tokens':>{sizes}}  context {screen.marks.arrow} target",
     ]
+    hidden = range(_FIRST, len(pairs) - _LAST)
     for index, (token, start) in enumerate(pairs):
-        if _FIRST <= index < len(pairs) - _LAST:
-            if index == _FIRST:
-                left_out = (
-                    f"steps {_FIRST + 1:,} to {len(pairs) - _LAST:,} are left out; targets shows them all"
-                )
-                lines.append(" " * (digits + sizes + 4) + screen.paint(left_out, "mark", False))
+        if len(hidden) > 1 and index in hidden:
+            if index == hidden[0]:
+                said = f"steps {hidden[0] + 1:,} to {hidden[-1] + 1:,} are left out; the view targets has all"
+                lines += [screen.paint(part, "mark", False) for part in wrap(said, screen.width)]
             continue
         front = f"{index + 1:>{digits},}  {contexts[index]:>{sizes},}  "
         lines.append(front + prediction(line, token.i, start, screen.width - len(front), screen))

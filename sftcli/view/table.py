@@ -9,7 +9,7 @@ from sftcli.view.page import Screen, mask_bar, painted, rule_line
 from sftcli.view.row import RowView, TokenView
 from sftcli.view.row_line import RowLine
 
-_LEAST_PIECE = 16
+_LEAST_PIECE = 16  # with fewer columns left, others make room
 _FOLDED = 3  # more padding than this is one line
 _GAP = "  "
 
@@ -43,7 +43,7 @@ def show_table(view: RowView, screen: Screen) -> str:
 
 
 def _rows(view: RowView, columns: list[_Column], widths: dict[str, int], screen: Screen) -> Iterator[str]:
-    line, room = RowLine(view, screen), max(screen.width - _used(widths, screen), _LEAST_PIECE)
+    line, room = RowLine(view, screen), max(screen.width - _used(widths, screen), _LEAST_PIECE // 2)
     for heading, tokens in documents(view):
         if heading:
             yield rule_line(heading, screen.width, screen)

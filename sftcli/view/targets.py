@@ -8,8 +8,8 @@ from sftcli.view.page import Screen, painted
 from sftcli.view.row import RowView, TokenView
 from sftcli.view.row_line import RowLine, width
 
-_LEAST_ROOM = 24
-_LEAST_TARGET = 16
+_LEAST_ROOM = 16
+_LEAST_TARGET = 12
 
 
 def show_targets(view: RowView, screen: Screen) -> str:

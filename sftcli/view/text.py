@@ -41,8 +41,3 @@ def _spans(tokens: Sequence[TokenView]) -> Iterator[Span]:
         losses = [other.loss for other in group if other.loss is not None]
         heat = ((0, sum(losses)),) if losses else ()
         yield Span(token.text, trained, token.control, token.turn, token.role, losses=heat)
-
-
-def show_row(view: RowView, color: bool, width: int, ascii_only: bool = False) -> str:
-    """As show_text, for the screen's facts one by one."""
-    return show_text(view, Screen(color, width, ascii_only))
