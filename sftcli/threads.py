@@ -1,6 +1,7 @@
-"""Side by side in one process: calls in order on another thread, and a collector out of the way."""
+"""Side by side in one process: how many threads, calls in order on another, a collector out of the way."""
 
 import gc
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,6 +9,11 @@ from contextlib import contextmanager
 from typing import Any
 
 _COLLECT_EVERY = 256  # blocks
+
+
+def cores() -> int:
+    """How many threads of this process can run at once."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class InOrder:

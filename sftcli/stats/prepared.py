@@ -1,7 +1,5 @@
 """A prepared folder -> Measured: its manifest, and one column of its shards, counted in bulk."""
 
-import os
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,8 +13,9 @@ from sftcli.errors import EnvironmentFault, OutputError
 from sftcli.manifest import MANIFEST, read_manifest
 from sftcli.stats.count import RowCounts, count_values, true_counts
 from sftcli.stats.measure import Measured, Reason
+from sftcli.threads import cores
 from sftcli.tokenizer import load_tokenizer
-from sftcli.view.shards import Shard
+from sftcli.view.shards import OpenShards, Shard
 
 _NOT_KEPT = "a prepared folder holds ids and labels, and no turns; take the raw data"
 
@@ -62,9 +61,9 @@ def measure_prepared(
     counts = manifest.counts
     tell = progress(counts.rows) if progress else None
     padded = manifest.config.get("pad") not in (None, "none")
-    rows, opened = RowCounts(), _Opened()
+    rows, opened = RowCounts(), OpenShards()
     paths = [folder / shard.file for shard in manifest.shards]
-    pool = ThreadPoolExecutor(_cores())
+    pool = ThreadPoolExecutor(cores())
     try:
         tokenizer = pool.submit(load_tokenizer, str(folder / "tokenizer"))
         parts = pool.map(lambda part: _counted(opened.at(part[0]), part[1], padded), _units(paths))
@@ -111,21 +110,6 @@ def _checked(folder: Path) -> _Manifest:
         return msgspec.convert(read_manifest(folder), _Manifest)
     except msgspec.ValidationError as problem:
         raise OutputError(f"{folder / MANIFEST}: not a manifest of sftcli: {problem}") from None
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class _Opened(threading.local):
-    """The shard that a thread reads: a file is opened once by each, and read from by one alone."""
-
-    shard: Shard | None = None
-
-    def at(self, path: Path) -> Shard:
-        if self.shard is None or self.shard.path != path:
-            self.shard = Shard(path)
-        return self.shard
 
 
 def _units(paths: Iterable[Path]) -> Iterator[tuple[Path, int]]:

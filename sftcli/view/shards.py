@@ -1,5 +1,6 @@
 """Shards -> columns of some rows: a row group or a record batch is read at a time, and no other."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -55,7 +56,7 @@ class Shard:
 
     def read(self, unit: int, columns: Sequence[str]) -> dict[str, Lists]:
         """Columns of lists of a unit, by name. Raises UsageError for a column that is not there."""
-        return {name: _lists(column) for name, column in self.arrays(unit, columns).items()}
+        return {name: lists_of(column) for name, column in self.arrays(unit, columns).items()}
 
     def arrays(self, unit: int, columns: Sequence[str]) -> "dict[str, pa.Array]":
         """Columns of a unit as they are."""
@@ -72,6 +73,17 @@ class Shard:
 
     def _fault(self, problem: Exception) -> EnvironmentFault:
         return EnvironmentFault(f"{self.path}: cannot be read: {problem}")
+
+
+class OpenShards(threading.local):
+    """The shard that a thread reads: a file is opened once by each, and read from by one alone."""
+
+    shard: Shard | None = None
+
+    def at(self, path: Path) -> Shard:
+        if self.shard is None or self.shard.path != path:
+            self.shard = Shard(path)
+        return self.shard
 
 
 class Tokens:
@@ -162,7 +174,8 @@ def _whole(column: Any) -> "pa.Array":
     return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
 
 
-def _lists(column: "pa.Array") -> Lists:
+def lists_of(column: "pa.Array") -> Lists:
+    """A column of lists, none of them null. Raises UsageError for a column of something else."""
     import pyarrow as pa
 
     if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
