@@ -16,7 +16,7 @@ from sftcli.tokenizer import Tokenizer, load_tokenizer
 from sftcli.view.row import RowView, TokenView
 
 _RENAMED = 0.01  # of a model's ids: as many as may have other texts, such as reserved tokens put to use
-_LOGITS_AT_ONCE = 1 << 28  # float32 numbers: 1 GiB
+_LOGITS_AT_ONCE = 1 << 27  # float32 numbers: half a GiB, and twice that while losses are made of them
 
 
 class LossModel:

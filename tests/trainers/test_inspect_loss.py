@@ -270,8 +270,9 @@ def test_a_row_as_long_as_the_context_fits(tmp_path: Path) -> None:
     assert mean_loss(measuring.measure(fits)) is not None
     assert mean_loss(measuring.measure(padded(fits, right=4))) is not None
     assert mean_loss(measuring.measure(joined(fits, fits))) is not None
+    long = row([1] * 1700, [True] * 1700, number=1234)
     with pytest.raises(UsageError) as caught:
-        measuring.measure(row([1] * 1700, [True] * 1700, number=1234))
+        measuring.measure(replace(long, source=Source("chats.jsonl", None)))
     assert str(caught.value) == (
         f"--loss {tmp_path}/model: row 1,234 has 1,700 tokens, and the context of this model is 16; "
         "choose shorter rows, or name a model with a longer context"
