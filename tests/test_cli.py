@@ -175,7 +175,7 @@ def test_output_that_nobody_reads_is_no_error(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        assert process.stdout.readline() == b"row 2\n"
+        assert process.stdout.readline() == f"{CHAT}:3 · row 2\n".encode()
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sftcli.cli.options import config_flags, key_values, typed
+from sftcli.cli.said import counted
 from sftcli.config import Config, load_config
 from sftcli.errors import UsageError
 from sftcli.job import Job, make_job, open_tokenizer
@@ -46,9 +47,8 @@ class OtherFolder:
     def view(self, item: int) -> RowView:
         """Raises UsageError where the other folder has fewer rows."""
         if item >= self._other.rows:
-            raise UsageError(
-                f"--against {self._other.name}: has {self._other.rows:,} rows, so no row {item:,}"
-            )
+            rows = counted(self._other.rows, "row")
+            raise UsageError(f"--against {self._other.name}: has {rows}, so no row {item:,}")
         return self._other.view(item)
 
 
@@ -80,9 +80,9 @@ def _changed(pairs: Sequence[str]) -> dict[str, Any]:
     for key, text in key_values(tuple(pairs), "--against").items():
         name = key.replace("-", "_")
         if name in _CHANGE_NO_ROW or name not in Config.__struct_fields__:
-            known = [field for field in Config.__struct_fields__ if field not in _CHANGE_NO_ROW]
-            why = "changes no row" if name in _CHANGE_NO_ROW else "is no option of a config"
-            raise UsageError(f"--against {key}: {why}{nearest(name, known)}")
+            known = set(Config.__struct_fields__) - set(_CHANGE_NO_ROW)
+            unknown = f"is no option of a config{nearest(name, known)}"
+            raise UsageError(f"--against {key}: {'changes no row' if name in _CHANGE_NO_ROW else unknown}")
         changed[name] = typed(text)
     return changed
 

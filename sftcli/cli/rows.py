@@ -11,6 +11,7 @@ from sftcli.cli.against import Other, other_side
 from sftcli.cli.asked import Asked
 from sftcli.cli.options import config_flags, refuse_row_options
 from sftcli.cli.rows_out import check_output, print_html, print_json, print_text
+from sftcli.cli.said import counted, said
 from sftcli.cli.show import Bar
 from sftcli.cli.terminal import terminal
 from sftcli.config import load_config
@@ -48,8 +49,10 @@ def show_rows(sources: tuple[str, ...], config: str | None, flags: dict[str, Any
         else:
             facts = source.facts | ({"losses": asked.loss} if asked.loss is not None else {})
             print_html(map(measure, map(source.view, items)), asked.output, source.name, facts)
-    for line in _said(search):
-        click.echo(one_line(line), err=True)
+    for line in said(search):
+        click.echo(line, err=True)
+    if asked.output is not None:
+        click.echo(f"{counted(search.shown, source.noun)}: {one_line(asked.output)}", err=True)
 
 
 def open_source(
@@ -114,47 +117,3 @@ def _chunks(
 
     pairs = ((measure(source.view(item)), measure(other.view(item))) for item in items)
     return (show_diff(left, right, other.names, screen) for left, right in pairs)
-
-
-def _said(search: Search[Any]) -> Iterator[str]:
-    """What there is to say of a search that has come to its end, for stderr."""
-    source, selection = search.source, search.selection
-    if search.ended:
-        yield from _found(search)
-    if isinstance(source, RawData):
-        if source.bad:
-            count = _count(source.bad, "bad record")
-            yield f"warning: {count} passed over; the first: {source.first_bad}"
-        if selection.needs_tokens and source.run.engines.warning:
-            yield f"warning: {source.run.engines.warning}"
-
-
-def _found(search: Search[Any]) -> Iterator[str]:
-    selection, noun = search.selection, search.source.noun
-    searched, matched = _count(search.searched, noun), f"{search.matched:,}"
-    filtered = bool(selection.text or selection.marks or selection.id is not None)
-    of = f"{matched} that match of {searched}" if filtered else searched
-    if filtered and not search.matched:
-        yield f"none of {searched} matches"
-    elif selection.sample is not None and not selection.ranking:
-        yield f"{search.shown:,} drawn from {of} (seed {selection.seed})"
-    elif selection.ranking:
-        drawn = f"{selection.sample} drawn from {of} (seed {selection.seed})"
-        among = of if selection.sample is None else drawn
-        what = selection.ranking if search.shown == 1 else f"{search.shown:,} {selection.ranking}"
-        more = "; --max-rows N shows more" if search.matched > search.shown and selection.most is None else ""
-        yield f"the {what} of {among}{more}"
-    elif filtered and search.shown < search.matched:
-        yield f"{matched} of {searched} match; the first {search.shown:,} are shown (--max-rows N shows more)"
-    elif filtered:
-        verb = "matches" if search.matched == 1 else "match"
-        yield f"{matched} of {searched} {verb}"
-    elif not search.shown:
-        yield f"no {noun} is there: {search.source.name} has {_count(search.source.seen, noun)}"
-    elif search.shown < search.matched:
-        total = _count(search.matched, noun)
-        yield f"the first {search.shown:,} of {total} are shown (--max-rows N shows more)"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

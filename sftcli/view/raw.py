@@ -86,7 +86,7 @@ class RawData:
 
     def __init__(self, config: Config, *, encoded: bool = False) -> None:
         self.run = Run(config, load_engines=encoded)
-        self.job = self.run.job
+        self.job, self._encoded = self.run.job, encoded
         self.tokenizer = self.job.tokenizer
         self.files = [file for file in self.run.files if file != STDIN]
         self.name = self.run.files[0] if len(self.run.files) == 1 else f"{len(self.run.files)} inputs"
@@ -94,6 +94,11 @@ class RawData:
         self.first_bad: str | None = None
         self.tell: Callable[[int], None] = lambda done: None
         self._marks = MarkFinder(self.job.tokenizer)
+
+    @property
+    def engine_warning(self) -> str | None:
+        """Why the engine that was wanted was not used, if so."""
+        return self.run.engines.warning if self._encoded else None
 
     @property
     def facts(self) -> dict[str, str]:

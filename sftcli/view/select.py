@@ -42,9 +42,14 @@ class Selection:
     most: int | None = None
 
     @property
+    def is_filtered(self) -> bool:
+        """Whether something is asked of each row itself."""
+        return bool(self.text or self.marks or self.id is not None)
+
+    @property
     def is_search(self) -> bool:
         """Whether rows have to be looked at to know which are wanted."""
-        return bool(self.text or self.marks or self.ranking or self.id is not None)
+        return self.is_filtered or self.ranking is not None
 
     @property
     def needs_tokens(self) -> bool:
@@ -121,7 +126,7 @@ def sample_keys(numbers: Ints, seed: int) -> npt.NDArray[np.uint64]:
     data and what was prepared of it give the same rows.
     """
     with np.errstate(over="ignore"):
-        return _mixed(numbers.astype(np.uint64) + _mixed(np.array([seed], np.int64).astype(np.uint64)))
+        return _mixed(numbers.astype(np.uint64) + _mixed(np.array([seed % 2**64], np.uint64)))
 
 
 def _mixed(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

@@ -1,0 +1,54 @@
+"""What `inspect` says of a search on stderr: how many rows there were, and what was passed over."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from sftcli.view.cells import one_line
+from sftcli.view.raw import RawData
+from sftcli.view.select import Search
+
+
+def said(search: Search[Any]) -> Iterator[str]:
+    """The lines, safe to print. Of a search that was left before its end the counts mean nothing."""
+    source, warnings = search.source, []
+    if search.ended:
+        yield from _found(search)
+    if isinstance(source, RawData):
+        if source.bad:
+            bad = counted(source.bad, "bad record")
+            warnings.append(f"{bad} passed over; the first: {source.first_bad}")
+        if source.engine_warning:
+            warnings.append(source.engine_warning)
+    for warning in warnings:
+        yield f"{click.style('warning:', fg='yellow', bold=True)} {one_line(warning)}"
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _found(search: Search[Any]) -> Iterator[str]:
+    selection, noun = search.selection, search.source.noun
+    searched, matched = counted(search.searched, noun), f"{search.matched:,}"
+    of = f"{matched} that match of {searched}" if selection.is_filtered else searched
+    total = search.matched if selection.sample is None else min(selection.sample, search.matched)
+    first = "the first is" if search.shown == 1 else f"the first {search.shown:,} are"
+    cut = f"; {first} shown (--max-rows N shows more)" if search.shown < total else ""
+    if selection.sample is not None:
+        of = f"{total:,} drawn from {of} (seed {selection.seed})"
+    if selection.is_filtered and not search.matched:
+        yield f"none of {searched} matches"
+    elif selection.ranking:
+        what = selection.ranking if search.shown == 1 else f"{search.shown:,} {selection.ranking}"
+        more = "; --max-rows N shows more" if cut and selection.most is None else ""
+        yield f"the {what} of {of}{more}"
+    elif selection.sample is not None:
+        yield f"{of}{cut}"
+    elif selection.is_filtered:
+        yield f"{matched} of {searched} {'matches' if search.matched == 1 else 'match'}{cut}"
+    elif not search.shown:
+        yield f"no {noun} is there: {one_line(search.source.name)} has {counted(search.source.seen, noun)}"
+    elif cut:
+        yield f"{counted(search.matched, noun)}{cut}"
