@@ -4,10 +4,10 @@ from bisect import bisect_right
 
 # Nats: a model that gave the token 90, 50, 20, 5 or 1 percent.
 BOUNDS = (0.1, 0.7, 1.6, 3.0, 4.6)
-# SGR parameters. Of 256 colours, dark letters on pale to red where trained and on greys where not;
+# SGR parameters. Of 256 colours, dark letters on green to red where trained and on greys where not;
 # of the basic ones, on green, yellow and red, and nothing where not trained.
 _DEEP = {
-    True: tuple(f"38;5;16;48;5;{color}" for color in (255, 230, 222, 215, 209, 203)),
+    True: tuple(f"38;5;16;48;5;{color}" for color in (194, 230, 222, 215, 209, 203)),
     False: tuple(f"38;5;16;48;5;{color}" for color in (255, 253, 250, 248, 246, 244)),
 }
 _BASIC = {True: ("30;42", "30;42", "30;43", "30;43", "30;41", "30;41"), False: ("2",) * 6}
