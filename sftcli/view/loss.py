@@ -149,7 +149,9 @@ def _texts(tokenizer: Tokenizer) -> dict[int, str]:
 
 
 def _place(view: RowView) -> str:
-    return f"row {view.row:,}" if view.source is None else view.source.place
+    if view.source is None or view.source.line is None:
+        return f"row {view.row:,}"
+    return view.source.place
 
 
 def _context(config: Any) -> int | None:
