@@ -66,7 +66,8 @@ def read_manifest(out: Path) -> dict[str, Any]:
         manifest = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
     except FileNotFoundError:
         raise EnvironmentFault(
-            f"{out}: has no {MANIFEST}: this is no dataset of sftcli, or one that was not finished"
+            f"{out}: has no {MANIFEST}: an incomplete dataset, or none made by sftcli; "
+            "run prepare again, or name the folder that it wrote"
         ) from None
     except (OSError, msgspec.DecodeError) as problem:
         raise OutputError(f"{path}: cannot be read: {problem}") from None
