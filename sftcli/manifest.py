@@ -16,7 +16,6 @@ from sftcli.report import SplitReport
 
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
-# What besides sftcli decides the bytes of a shard.
 _LIBRARIES = ("fastokens", "jinja2", "msgspec", "pyarrow", "tokenizers")
 
 
@@ -31,16 +30,14 @@ def make_manifest(
     """The manifest of a run. It holds no time, host, worker count or folder: equal runs, equal bytes.
 
     `shards` are in the order of their names. `files` maps every file of the folder but the
-    manifest itself to its bytes and sha256.
+    manifest itself to its bytes and sha256. The last key is the checksum of the rest: see `sealed`.
     """
-    from importlib.metadata import version
-
     tokenizer = job.tokenizer
     config: dict[str, Any] = msgspec.to_builtins(job.config)
-    return {
+    rest = {
         "format_version": FORMAT_VERSION,
         "sftcli": __version__,
-        "libraries": {name: version(name) for name in _LIBRARIES},
+        "libraries": libraries(),
         "config": {key: value for key, value in config.items() if key != "output"},
         "record_format": job.record_format,
         "template": job.template,
@@ -57,6 +54,25 @@ def make_manifest(
         "counts": counts.counts(),
         "files": files,
     }
+    return sealed(rest)
+
+
+def libraries() -> dict[str, str]:
+    """The versions of what, besides sftcli, decides the bytes of a shard."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in _LIBRARIES}
+
+
+def sealed(rest: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest with its own checksum as the last key: the sha256 of the file that it would be without."""
+    return {**rest, "sha256": hashlib.sha256(pretty_json(rest)).hexdigest()}
+
+
+def is_sealed(manifest: Mapping[str, Any], raw: bytes) -> bool:
+    """Whether `raw`, of which `manifest` was read, is every byte of it what was written."""
+    rest = {key: value for key, value in manifest.items() if key != "sha256"}
+    return pretty_json(sealed(rest)) == raw
 
 
 def read_manifest(out: Path) -> dict[str, Any]:
