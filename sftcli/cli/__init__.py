@@ -15,6 +15,7 @@ from sftcli import __version__
 _COMMANDS = {
     "prepare": "Turn JSONL into masked token shards.",
     "inspect": "Show which tokens of a row are trained.",
+    "verify": "Check that prepared folders are what their manifests say.",
     "stats": "Show what a data set is like, or compare two.",
     "templates": "List and show prompt and chat layouts.",
 }

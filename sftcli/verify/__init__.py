@@ -1,0 +1,131 @@
+"""Whether prepared folders are what their manifests say: `sftcli verify`.
+
+facts    manifest.json: its shape, its checksum, its sums
+files    every listed file: there, its size, its sha256; files that are not listed; the tokenizer
+shard    one shard: its columns, its rows, and how many there are
+rows     the rows of a unit: lengths, labels, ids, masks, positions
+inputs   --strict-inputs: the inputs still have the bytes that they had
+sample   --deep N: some rows made again
+again    --deep all: all of them made again
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sftcli.findings.finding import Finding, Findings
+from sftcli.findings.message import counted
+from sftcli.manifest import MANIFEST
+from sftcli.rules.folder import RULES
+from sftcli.threads import cores
+from sftcli.verify.facts import Facts, check_sums, read_facts, require_manifest
+from sftcli.verify.files import check_file, check_strays, check_tokenizer
+from sftcli.verify.inputs import check_inputs
+from sftcli.verify.shard import check_shard
+
+_WARNINGS = {rule.code for rule in RULES if rule.severity == "warning"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is looked at besides the folder: `deep` records made again, drawn with `seed`."""
+
+    deep: int | Literal["all"] | None = None
+    seed: int = 0
+    strict_inputs: bool = False
+
+
+def verify(
+    folders: Sequence[str],
+    asked: Asked,
+    keep: int,
+    progress: Callable[[int], Callable[[int], None]] | None = None,
+) -> Findings:
+    """What is wrong with finished datasets; the first `keep` findings are kept.
+
+    `progress` is given the rows of each folder, and what it returns is told of rows that are done.
+    Raises EnvironmentFault where a folder has no manifest or that cannot be read, UsageError where
+    it is no folder, or where `asked.deep` cannot be done.
+    """
+    for name in folders:
+        require_manifest(Path(name))
+    found = Findings(noun="row")
+    for name in folders:
+        folder = Path(name)
+        facts, problems = read_facts(folder)
+        found.files.append(str(folder / MANIFEST))
+        for finding in problems:
+            found.add(finding, keep)
+        if facts is not None:
+            found.files += [str(folder / listed) for listed in facts.files]
+            found.records += facts.counts.rows
+            tell = progress(facts.counts.rows) if progress else lambda done: None
+            for finding in _judged(folder, facts, asked, tell, found.notes):
+                found.add(finding, keep)
+    return found
+
+
+def _judged(
+    folder: Path, facts: Facts, asked: Asked, tell: Callable[[int], None], notes: list[str]
+) -> Iterator[Finding]:
+    """Findings of one folder, the quick checks first; `notes` is told what the others came to."""
+    yield from check_sums(folder, facts)
+    wrong = False
+    for finding in _checked_files(folder, facts, tell):
+        wrong |= finding.code not in _WARNINGS
+        yield finding
+    if asked.strict_inputs or asked.deep is not None:
+        different = list(check_inputs(facts))
+        wrong |= bool(different)
+        yield from different
+        if not different:
+            notes.append("the inputs are as they were")
+    if asked.deep is None:
+        return
+    if wrong:
+        notes.append(f"no row of {folder} was made again, since this much is wrong already")
+        return
+    yield from _made_again(folder, facts, asked, notes)
+
+
+def _made_again(folder: Path, facts: Facts, asked: Asked, notes: list[str]) -> Iterator[Finding]:
+    if asked.deep == "all":
+        from sftcli.verify.again import check_all
+
+        yield from check_all(folder, facts)
+        notes.append("all rows were made again")
+    elif asked.deep is not None:
+        from sftcli.verify.sample import check_sample
+
+        made, findings = check_sample(folder, facts, asked.deep, asked.seed)
+        yield from findings
+        notes.append(f"{counted(made, 'row')} made again (seed {asked.seed})")
+
+
+def _checked_files(folder: Path, facts: Facts, tell: Callable[[int], None]) -> Iterator[Finding]:
+    """Files are read and hashed in one thread, while the rows of those before are judged in others."""
+    shards = {shard.file: shard for shard in facts.shards}
+    others = [name for name in facts.files if name not in shards]
+    with ThreadPoolExecutor(1) as hasher, ThreadPoolExecutor(cores()) as workers:
+        checked = {
+            name: hasher.submit(check_file, folder, name, facts.files[name]) for name in (*others, *shards)
+        }
+        sound = True
+        for name in others:
+            finding = checked[name].result()
+            if finding is not None:
+                sound = sound and not name.startswith("tokenizer/")
+                yield finding
+        if sound:
+            yield from check_tokenizer(folder, facts)
+        first_row = 0
+        for name, shard in shards.items():
+            finding = checked[name].result()
+            if finding is not None:
+                yield finding
+            else:
+                yield from check_shard(folder, shard, first_row, facts.tokenizer.size, workers, tell)
+            first_row += shard.rows
+    yield from check_strays(folder, facts)

@@ -1,0 +1,116 @@
+"""--deep all: the whole folder made again from its inputs, and compared shard by shard."""
+
+from collections.abc import Iterator
+from itertools import zip_longest
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+
+from sftcli import __version__
+from sftcli.config import Config
+from sftcli.errors import DataError, UsageError
+from sftcli.findings.finding import Finding
+from sftcli.manifest import MANIFEST, file_facts, libraries, read_manifest
+from sftcli.pipeline import prepare
+from sftcli.verify.facts import Facts
+from sftcli.view.shards import Shard
+
+_AGAIN = "prepare the folder again"
+
+
+def config_of(folder: Path, facts: Facts, output: Path | None = None) -> Config:
+    """The config that the folder was made with, and its own tokenizer.
+
+    Raises UsageError where this version has no such options.
+    """
+    options = {
+        **facts.config,
+        "inputs": [source.file for source in facts.inputs],
+        "tokenizer": str(folder / "tokenizer"),
+        "output": None if output is None else str(output),
+    }
+    if str(facts.config.get("template")).endswith((".jinja", ".j2")):
+        options["template"] = "tokenizer"  # the saved one has that file's text as its own
+    try:
+        return msgspec.convert(options, Config)
+    except msgspec.ValidationError as problem:
+        raise UsageError(
+            f"{folder / MANIFEST}: --deep: made by sftcli {facts.sftcli}, with an option that "
+            f"sftcli {__version__} does not have: {problem}; take the version that made it"
+        ) from None
+
+
+def check_all(folder: Path, facts: Facts) -> Iterator[Finding]:
+    """Prepare again, into a temporary folder, and compare the shards' bytes and the counts."""
+    with TemporaryDirectory(prefix="sftcli-verify-") as scratch:
+        again = Path(scratch) / "out"
+        try:
+            prepare(config_of(folder, facts, again))
+        except DataError as problem:
+            yield cannot(folder, facts, problem)
+            return
+        made = read_manifest(again)
+        shards = {shard["file"] for shard in made["shards"]}
+        for shard in facts.shards:
+            path = folder / shard.file
+            if shard.file not in shards:
+                yield Finding("V023", f"is not made any more; {_AGAIN}", str(path))
+            elif made["files"][shard.file]["sha256"] != facts.files[shard.file].sha256:
+                yield _other_shard(path, again / shard.file, facts)
+        for name in sorted(shards - {shard.file for shard in facts.shards}):
+            yield Finding("V023", f"is made now, and was not then; {_AGAIN}", str(folder / name))
+        counts = msgspec.to_builtins(facts.counts)
+        for name in ("lines", "blank", "dropped", "rejected"):
+            if made["counts"][name] != counts[name]:
+                then, now = _told(counts[name]), _told(made["counts"][name])
+                told = f"its counts say {then} {name}, and made again there are {now}"
+                yield Finding("V023", f"{told}; {_AGAIN}", str(folder / MANIFEST))
+
+
+def _other_shard(path: Path, again: Path, facts: Facts) -> Finding:
+    """What differs between a shard and the same one made again."""
+    for number, (then, now) in enumerate(zip_longest(_all_rows(path), _all_rows(again))):
+        if then != now:
+            what = (
+                "is not made any more" if now is None
+                else "is made now, and was not then" if then is None
+                else "has other labels" if then[0] == now[0]
+                else "has other tokens"
+            )  # fmt: skip
+            message = f"made again, row {number} of this shard {what}{versions(facts)}; {_AGAIN}"
+            return Finding("V023", message, str(path))
+    size = file_facts(again)["bytes"]
+    message = f"made again it has the same rows in other bytes ({size:,} of them){versions(facts)}"
+    return Finding("V024", message, str(path))
+
+
+def _all_rows(path: Path) -> Iterator[tuple[list[int], list[int]]]:
+    shard = Shard(path)
+    for unit in range(len(shard.bounds) - 1):
+        columns = shard.read(unit, ["input_ids", "labels"])
+        for row in range(len(columns["labels"].offsets) - 1):
+            yield columns["input_ids"].row(row), columns["labels"].row(row)
+
+
+def versions(facts: Facts) -> str:
+    """In brackets, which versions differ from those that made the folder: they may be the cause."""
+    now = {"sftcli": __version__, **libraries()}
+    then = {"sftcli": facts.sftcli, **facts.libraries}
+    differ = [
+        f"{name} {then.get(name)} then, {own} now" for name, own in now.items() if then.get(name) != own
+    ]
+    return f" ({'; '.join(differ)})" if differ else ""
+
+
+def cannot(folder: Path, facts: Facts, problem: DataError) -> Finding:
+    """Inputs that made the folder, and are refused now."""
+    message = f"cannot be made again: {problem}{versions(facts)}; {_AGAIN}"
+    return Finding("V023", message, str(folder / MANIFEST))
+
+
+def _told(count: Any) -> str:
+    if isinstance(count, dict):
+        return ", ".join(f"{number:,} {reason}" for reason, number in sorted(count.items())) or "none"
+    return f"{count:,}"

@@ -1,0 +1,74 @@
+"""Files of a folder against the manifest: there, of that size, of that sha256, and no others."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from sftcli.commit import STAGING
+from sftcli.errors import TokenizerError
+from sftcli.findings.finding import Finding
+from sftcli.manifest import MANIFEST, file_facts
+from sftcli.tokenizer import load_tokenizer
+from sftcli.verify.facts import Facts, FileFacts
+
+_AGAIN = "prepare the folder again, or fetch an undamaged copy"
+
+
+def check_file(folder: Path, name: str, facts: FileFacts) -> Finding | None:
+    """What is wrong with one listed file; all of it is read, unless its size says enough."""
+    path = folder / name
+    place = str(path)
+    try:
+        if not path.is_file():  # a pipe in its place would be waited for
+            there = "is not a plain file" if os.path.lexists(path) else "is missing"
+            return Finding("V003", f"{there}, and the manifest lists it; {_AGAIN}", place)
+        size = path.stat().st_size
+        if size != facts.bytes:
+            message = f"has {size:,} bytes, and the manifest says {facts.bytes:,}; {_AGAIN}"
+            return Finding("V004", message, place)
+        digest = file_facts(path)["sha256"]
+    except OSError as problem:
+        return Finding("V006", f"cannot be read: {problem.strerror or problem}", place)
+    if digest != facts.sha256:
+        told = f"its sha256 is {digest[:12]}..., and the manifest says {facts.sha256[:12]}..."
+        return Finding("V005", f"has other bytes than were written: {told}; {_AGAIN}", place)
+    return None
+
+
+def check_strays(folder: Path, facts: Facts) -> Iterator[Finding]:
+    """Files that the manifest does not list."""
+    if (folder / STAGING).exists():
+        message = (
+            "left behind by a run that was killed, unless one is writing here now; "
+            "delete it, or let the next `sftcli prepare` do so"
+        )
+        yield Finding("V020", message, str(folder / STAGING))
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if Path(root, name) != folder / STAGING)
+        for name in sorted(names):
+            path = Path(root, name)
+            if path.relative_to(folder).as_posix() not in (*facts.files, MANIFEST):
+                message = "is not listed in the manifest, and some readers take every file; move it elsewhere"
+                yield Finding("V019", message, str(path))
+
+
+def check_tokenizer(folder: Path, facts: Facts) -> Iterator[Finding]:
+    """Whether the saved tokenizer is the one that made the rows; its files are as they are listed."""
+    name = "tokenizer/tokenizer.json"
+    listed = facts.files.get(name)
+    place = str(folder / name)
+    if listed is None:
+        yield Finding("V018", f"is not listed in the manifest; {_AGAIN}", place)
+        return
+    if listed.sha256 != facts.tokenizer.sha256:
+        told = f"its sha256 is {listed.sha256[:12]}..., the other's {facts.tokenizer.sha256[:12]}..."
+        yield Finding("V018", f"is not the tokenizer that made the rows: {told}; {_AGAIN}", place)
+        return
+    try:
+        size = load_tokenizer(str(folder / "tokenizer")).size
+    except TokenizerError as problem:
+        yield Finding("V018", f"cannot be loaded: {problem}; {_AGAIN}", place)
+        return
+    if size != facts.tokenizer.size:
+        told = f"has {size:,} ids, and the manifest says {facts.tokenizer.size:,}"
+        yield Finding("V018", f"{told}; {_AGAIN}", place)

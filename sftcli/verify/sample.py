@@ -1,0 +1,157 @@
+"""--deep N: the rows of some records made again, and looked for in the folder."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from sftcli.encode import encode_runs
+from sftcli.errors import DataError
+from sftcli.findings.finding import Finding
+from sftcli.fit import fit
+from sftcli.read import LineBlock
+from sftcli.report import SplitReport
+from sftcli.run import Run
+from sftcli.split import render_block
+from sftcli.verify.again import cannot, config_of, versions
+from sftcli.verify.facts import Facts
+from sftcli.view.marks import sums
+from sftcli.view.shards import Lists, Shard
+
+_AGAIN = "prepare the folder again"
+
+
+@dataclass(slots=True)
+class Made:
+    """A row made again, where its record stands, and what of it was found in the folder."""
+
+    file: str
+    line: int
+    ids: npt.NDArray[np.int32]
+    labels: npt.NDArray[np.int32]
+    found_ids: bool = False
+    found: bool = False
+
+
+def check_sample(folder: Path, facts: Facts, count: int, seed: int) -> tuple[int, list[Finding]]:
+    """Make the rows of `count` lines again, drawn by chance, and look for them in the shards.
+
+    Returns how many rows were made, and what is wrong with them.
+    """
+    try:
+        run = Run(config_of(folder, facts))
+        made, report = _make(run, facts, count, seed)
+    except DataError as problem:
+        return 0, [cannot(folder, facts, problem)]
+    for shard in facts.shards:
+        _look(Shard(folder / shard.file), made)
+    found = list(_left_out(report, facts))
+    for row in made:
+        if not row.found:
+            what = "has other labels" if row.found_ids else "is not there"
+            message = f"the row of this record, made again, {what} in {folder}{versions(facts)}; {_AGAIN}"
+            found.append(Finding("V023", message, row.file, row.line))
+    return len(made), found
+
+
+def _left_out(report: SplitReport, facts: Facts) -> Iterator[Finding]:
+    """Records that make no row now, for a reason for which no record was left out then."""
+    places = {
+        "rejected": {code: place.rpartition(":")[0] for code, place in report.first_rejects.items()},
+        "dropped": {reason: first for reason, (first, *_) in report.places.items()},
+    }
+    for name, firsts in places.items():
+        for reason in sorted(firsts.keys() - getattr(facts.counts, name).keys()):
+            file, _, line = firsts[reason].rpartition(":")
+            message = f"this record is {name} now ({reason}), and none was then{versions(facts)}; {_AGAIN}"
+            yield Finding("V023", message, file, int(line))
+
+
+def _make(run: Run, facts: Facts, count: int, seed: int) -> tuple[list[Made], SplitReport]:
+    """The rows of lines drawn by chance, in order."""
+    total = facts.counts.lines
+    chosen = np.array(sorted(random.Random(seed).sample(range(total), min(count, total))))  # noqa: S311
+    made: list[Made] = []
+    report = SplitReport()
+    first = 0
+    for split in run.splits:
+        for block in run.blocks(split):
+            inside = chosen[(chosen >= first) & (chosen < first + len(block.lines))] - first
+            first += len(block.lines)
+            if len(inside):
+                made += _rows(run, block, inside.tolist(), report)
+            if first > chosen[-1]:
+                return made, report
+    return made, report
+
+
+def _rows(run: Run, block: LineBlock, inside: Sequence[int], report: SplitReport) -> Iterator[Made]:
+    """The rows of these lines of a block."""
+    for index in inside:
+        # One line at a time, so that the report knows its place.
+        line = replace(
+            block,
+            first_byte=block.byte_of(index),
+            lines=[block.lines[index]],
+            widths=None,
+            line_in_split=block.line_in_split + index,
+        )
+        rows, indices = render_block(line, run.job, report, 0)
+        if not rows:
+            continue
+        run.engines.offer(rows)
+        runs = run.engines.builder.build(rows, indices)
+        batch, dropped = fit(encode_runs(runs, run.engines.engine()), run.job.config.max_length)
+        for reason, lines in dropped.items():
+            report.count_dropped(reason, line.file, lines + line.first_line)
+        if len(batch):
+            yield Made(line.file, line.first_line, batch.ids, batch.labels())
+
+
+def _look(shard: Shard, made: Sequence[Made]) -> None:
+    """Mark the rows that the shard holds: those whose sums agree are compared token by token."""
+    wanted: dict[int, list[Made]] = {}
+    for row in made:
+        key = _keys(Lists(row.ids, np.array([0, len(row.ids)])))
+        wanted.setdefault(int(key[0]), []).append(row)
+    keys = np.array(list(wanted), np.uint64)
+    for unit in range(len(shard.bounds) - 1):
+        ids, labels = _unpadded(shard, unit)
+        own = _keys(ids)
+        for index in np.flatnonzero(np.isin(own, keys)).tolist():
+            for row in wanted[int(own[index])]:
+                if row.ids.tolist() == ids.row(index):
+                    row.found_ids = True
+                    row.found |= row.labels.tolist() == labels.row(index)
+
+
+def _unpadded(shard: Shard, unit: int) -> tuple[Lists, Lists]:
+    """The ids and labels of a unit, a row for each record: without padding, and taken apart where packed."""
+    extra = [name for name in ("seq_lengths",) if name in shard.columns]
+    columns = shard.read(unit, ["input_ids", "labels", "attention_mask", *extra])
+    ids, labels, mask = (columns[name] for name in ("input_ids", "labels", "attention_mask"))
+    real = mask.values != 0
+    lengths = columns["seq_lengths"].values if extra else sums(real, mask.offsets)
+    offsets = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
+    return Lists(ids.values[real], offsets), Lists(labels.values[real], offsets)
+
+
+def _keys(ids: Lists) -> npt.NDArray[np.uint64]:
+    """uint64[R]: a number for each row that hangs on its tokens and their order."""
+    values = ids.values.astype(np.uint64)
+    starts = ids.offsets[:-1].astype(np.uint64)
+    places: npt.NDArray[np.uint64] = np.arange(len(values)).astype(np.uint64)
+    plain = _wrapped_sums(values, ids.offsets)
+    by_place = _wrapped_sums(values * places, ids.offsets) - starts * plain
+    found: npt.NDArray[np.uint64] = by_place * np.uint64(0x9E3779B97F4A7C15) + plain
+    return found
+
+
+def _wrapped_sums(values: npt.NDArray[np.uint64], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+    """uint64[R]: the sum of each row, modulo 2^64."""
+    running = np.concatenate((np.zeros(1, np.uint64), np.cumsum(values, dtype=np.uint64)))
+    found: npt.NDArray[np.uint64] = running[offsets[1:]] - running[offsets[:-1]]
+    return found
