@@ -94,6 +94,7 @@ function rowBody(columns, tokens = true) {
     body.append(turn);
     before = role;
   }
+  body.classList.toggle("nameless", !body.querySelector(".speaker:not(:empty)"));
   if (!columns.size) body.append(element("p", "notice", "This row has no tokens."));
   return { body, places };
 }
