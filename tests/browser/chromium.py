@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waits import until
 
 from sftcli.view.html import write_html
 from sftcli.view.row import RowView
@@ -78,7 +79,7 @@ def show(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
                 ),
             )
         page.goto(address + fragment)
-        page.wait_for_function("document.getElementById('totals').textContent !== 'loading\\u2026'")
+        until(page, "document.getElementById('totals').textContent !== 'loading\\u2026'")
         return page
 
     open_rows.file = open_file  # type: ignore[attr-defined]

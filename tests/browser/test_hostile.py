@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from made_rows import row
+from waits import open_row
 
 from sftcli.view.cells import cells
 from sftcli.view.html import write_html
@@ -48,8 +49,7 @@ def test_everything_from_data_is_text(show: Show) -> None:
         rows.append(RowView(number, source, tokens, id=text, dropped=text, marks=(text,)))
     page = show(rows, HOSTILE[0], {text: text for text in HOSTILE})
     for number, text in enumerate(HOSTILE):
-        page.evaluate(f"location.hash = '#row={number}'")
-        page.wait_for_function(f"document.getElementById('row-title').textContent === 'Row {number}'")
+        open_row(page, number)
         safe = "".join(cell.text for cell in cells(text))
         assert page.eval_on_selector_all("#row .t", "all => all.map(one => one.textContent)") == [safe, safe]
         assert page.text_content(".speaker .role") == safe

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from made_rows import chats, row, talks, with_losses
+from waits import open_row
 
 from sftcli.view.cells import cells, one_line
 from sftcli.view.row import RowView, TokenView
@@ -114,8 +115,7 @@ def test_the_facts_of_every_token_are_those_of_the_row(
     rows = views()
     page = show(rows)
     for number, view in enumerate(rows):
-        page.evaluate(f"location.hash = '#row={number}'")
-        page.wait_for_function(f"document.getElementById('row-title').textContent === 'Row {number}'")
+        open_row(page, number)
         heads = [token for token in view.tokens if token.group]
         for token, said in zip(heads, page.evaluate(CARDS), strict=True):
             common = [["origin", token.origin], ["turn", str(token.turn)], ["role", token.role]]
@@ -223,8 +223,8 @@ def test_targets_are_what_the_loss_sees(show: Show) -> None:
         ["8", before + "Not much", ".", "108", "2.000"],
         ["9", before + "Not much.", "<|end|>", "109", "2.250"],
     ]
-    page.evaluate("location.hash = '#row=3'")
-    page.wait_for_selector("text=the loss sees none of it")
+    open_row(page, 3)
+    assert page.inner_text(".targets") == "Nothing in this row is trained: the loss sees none of it."
     keys(page, "t")
     assert shown(page).startswith("user")
 
@@ -419,7 +419,7 @@ CONTRASTS = """() => {
 @pytest.mark.parametrize("heat", [False, True], ids=["plain", "heat"])
 def test_all_text_can_be_read(show: Show, scheme: str, heat: bool) -> None:
     rows = [with_losses(view) for view in talks()] if heat else talks()
-    page = show(rows, facts=FACTS, color_scheme=scheme, fragment="#row=2", reduced_motion="reduce")
+    page = show(rows, facts=FACTS, color_scheme=scheme, fragment="#row=2")
     keys(page, "f", *("Escape", "h") * heat)
     too_faint = {name: ratio for name, ratio in page.evaluate(CONTRASTS).items() if ratio < 4.5}
     assert too_faint == {}
