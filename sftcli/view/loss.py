@@ -122,6 +122,10 @@ class LossModel:
                     f"--loss {self._name}: a row of {len(ids):,} tokens does not fit into the GPU's memory; "
                     "set CUDA_VISIBLE_DEVICES= to use the CPU, or choose shorter rows"
                 ) from None
+            except Exception as problem:  # whatever a model's own code trips over
+                raise UsageError(
+                    f"--loss {self._name}: the model fails on a row of {len(ids):,} tokens: {_reason(problem)}"
+                ) from None
             yield from losses.tolist()
 
 
@@ -178,9 +182,8 @@ def _load(folder: str) -> Any:
             folder, dtype="auto", local_files_only=local, trust_remote_code=False, output_loading_info=True
         )
     except Exception as problem:  # whatever a config, a weights file or the hub trips over
-        reason = next((line for line in str(problem).splitlines() if line), type(problem).__name__)
         raise UsageError(
-            f"--loss {folder}: transformers cannot load it as a causal language model: {reason}"
+            f"--loss {folder}: transformers cannot load it as a causal language model: {_reason(problem)}"
         ) from None
     missing = sorted(info["missing_keys"])
     if missing:
@@ -190,6 +193,10 @@ def _load(folder: str) -> Any:
             "that holds the whole causal language model"
         )
     return model
+
+
+def _reason(problem: Exception) -> str:
+    return next((line for line in str(problem).splitlines() if line), type(problem).__name__)
 
 
 def _is_folder(name: str) -> bool:

@@ -17,6 +17,8 @@ torch = pytest.importorskip("torch", reason="needs torch; `make test-trainers` i
 import pyarrow.parquet as pq  # noqa: E402
 from transformers import (  # noqa: E402
     AutoModelForCausalLM,
+    CodeGenConfig,
+    CodeGenForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
@@ -336,6 +338,16 @@ def refused(folder: Path | str) -> str:
     with pytest.raises(UsageError) as caught:
         LossModel(str(folder))
     return str(caught.value).removeprefix(f"--loss {folder}: ")
+
+
+def test_a_model_that_cannot_run(tmp_path: Path) -> None:
+    heads = 2  # of which this kind of model needs four or more
+    config = CodeGenConfig(vocab_size=8, n_positions=16, n_embd=16, n_layer=1, n_head=heads, rotary_dim=4)
+    measuring = LossModel(saved(CodeGenForCausalLM(config), tmp_path / "model"))
+    with pytest.raises(
+        UsageError, match="model: the model fails on a row of 3 tokens: shape '.*' is invalid"
+    ):
+        measuring.measure(row([1, 2, 3], [True] * 3))
 
 
 def test_what_is_no_model(tmp_path: Path) -> None:
