@@ -101,32 +101,33 @@ class LossModel:
         The model is run again for each stretch of positions whose logits fit in memory. To go on
         from its cache would be faster, but some models scale positions by the length they see.
         """
-        torch = self._torch
         predicting = len(ids) - 1
         step = max(_LOGITS_AT_ONCE // self._vocabulary, 1) if self._keeps_some else max(predicting, 1)
-        tokens = torch.tensor([ids], device=self._model.device)
+        tokens = self._torch.tensor([ids], device=self._model.device)
         for first in range(0, predicting, step):
-            places = torch.arange(first, min(first + step, predicting), device=tokens.device)
-            kept = {"logits_to_keep": places} if self._keeps_some else {}
-            try:
-                with torch.inference_mode():
-                    seen = self._model(
-                        input_ids=tokens, attention_mask=torch.ones_like(tokens), use_cache=False, **kept
-                    )
-                    logits = seen.logits[0, : len(places)].float()
-                    losses = torch.nn.functional.cross_entropy(
-                        logits, tokens[0, places + 1], reduction="none"
-                    )
-            except torch.OutOfMemoryError:
-                raise EnvironmentFault(
-                    f"--loss {self._name}: a row of {len(ids):,} tokens does not fit into the GPU's memory; "
-                    "set CUDA_VISIBLE_DEVICES= to use the CPU, or choose shorter rows"
-                ) from None
-            except Exception as problem:  # whatever a model's own code trips over
-                raise UsageError(
-                    f"--loss {self._name}: the model fails on a row of {len(ids):,} tokens: {_reason(problem)}"
-                ) from None
-            yield from losses.tolist()
+            places = range(first, min(first + step, predicting))
+            yield from self._stretch(tokens, self._torch.tensor(places, device=tokens.device)).tolist()
+
+    def _stretch(self, tokens: Any, places: Any) -> Any:
+        """float32[len(places)]: what each token after one of the `places` costs; tokens int64[1, n]."""
+        torch = self._torch
+        kept = {"logits_to_keep": places} if self._keeps_some else {}
+        mask = torch.ones_like(tokens)
+        try:
+            with torch.inference_mode():
+                seen = self._model(input_ids=tokens, attention_mask=mask, use_cache=False, **kept)
+                logits = seen.logits[0, : len(places)].float()
+                return torch.nn.functional.cross_entropy(logits, tokens[0, places + 1], reduction="none")
+        except torch.OutOfMemoryError:
+            raise EnvironmentFault(
+                f"--loss {self._name}: a row of {tokens.numel():,} tokens does not fit into the GPU's "
+                "memory; set CUDA_VISIBLE_DEVICES= to use the CPU, or choose shorter rows"
+            ) from None
+        except Exception as problem:  # whatever a model's own code trips over
+            raise UsageError(
+                f"--loss {self._name}: the model fails on a row of {tokens.numel():,} tokens: "
+                f"{_reason(problem)}"
+            ) from None
 
 
 def mean_loss(view: RowView) -> float | None:

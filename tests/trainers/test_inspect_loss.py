@@ -345,7 +345,7 @@ def test_a_model_that_cannot_run(tmp_path: Path) -> None:
     config = CodeGenConfig(vocab_size=8, n_positions=16, n_embd=16, n_layer=1, n_head=heads, rotary_dim=4)
     measuring = LossModel(saved(CodeGenForCausalLM(config), tmp_path / "model"))
     with pytest.raises(
-        UsageError, match="model: the model fails on a row of 3 tokens: shape '.*' is invalid"
+        UsageError, match=r"/model: the model fails on a row of 3 tokens: shape '.*' is invalid"
     ):
         measuring.measure(row([1, 2, 3], [True] * 3))
 
