@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from sftcli.cli.inspect import ONLY
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BAD_DATA = """\
@@ -42,8 +44,21 @@ def test_the_first_screen_is_what_the_demo_prints(tmp_path: Path) -> None:
     assert report.startswith("200 records in")
     assert report in masked(README)
     row = run("inspect", "out/demo", "--row", "1", folder=tmp_path)
-    assert row.startswith("row 1\n")
+    assert row.startswith("sftcli/data/examples/gsm8k.jsonl:2 · row 1\n")
     assert row in masked(README)
+
+
+def test_the_targets_are_as_shown() -> None:
+    data = ("sftcli/data/examples/chat.jsonl", "-t", "demo", "--template", "chatml")
+    printed = run("inspect", *data, "--view", "targets", folder=ROOT)
+    assert printed.startswith("sftcli/data/examples/chat.jsonl:1 · row 0\n")
+    assert printed in README
+
+
+def test_the_table_explains_all_that_rows_can_be_searched_for() -> None:
+    table = README.partition("`--only` knows")[2].partition("In raw data")[0]
+    first_column = "".join(re.findall(r"^\| (.*?) \|", table, re.MULTILINE))
+    assert tuple(re.findall(r"`(.*?)`", first_column)) == ONLY
 
 
 def test_the_bad_records_are_as_shown(tmp_path: Path) -> None:
