@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from waits import until
+from on_page import until
 
 from sftcli.view.html import write_html
 from sftcli.view.row import RowView

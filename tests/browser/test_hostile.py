@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from made_rows import row
-from waits import open_row
+from on_page import open_row
 
 from sftcli.view.cells import cells
 from sftcli.view.html import write_html

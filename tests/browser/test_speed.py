@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from made_rows import lengthened, problems
-from waits import until
+from on_page import until
 
 from sftcli.view.html import write_html
 from sftcli.view.row import RowView
