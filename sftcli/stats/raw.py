@@ -30,8 +30,6 @@ def measure_raw(config: Config, source: str, progress: Callable[[Run], Progress]
     for split in run.splits:
         left = None if config.limit is None else config.limit - total.records
         total.add(read_split(split, run, rows.add_batch, Budget(left, fatal=None, kept=0), tell))
-        if left is not None and total.records >= left:
-            break
     total.check_sum()
     job = run.job
     unknown = {} if turns.roles else {"turns": f"{job.record_format} records hold no messages"}
