@@ -709,3 +709,31 @@ def test_a_folder_with_fewer_rows_is_compared_as_far_as_it_goes(
     assert "same: every id" in sftcli_here("inspect", "three", "--against", "one").out
     ended = sftcli_here("inspect", "three", "--against", "one", "--row", "1")
     assert (ended.code, ended.err) == (2, "error: --against one: has 1 row, so no row 1\n")
+
+
+def test_the_other_side_s_errors_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sftcli_here: Here
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(Path("in.jsonl"), {"messages": [{"role": "system", "content": "Be kind."}, *TALKS[0]["messages"]]})
+    Path("none.yaml").write_text(
+        "roles:\n  user: {before: 'U ', end: '\\n'}\n  assistant: {before: 'A ', end: '{eos}'}\n"
+    )
+    ended = sftcli_here("inspect", "in.jsonl", *CHATML, "--against", "template=none.yaml")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("error: in.jsonl:1:")
+    assert ended.err.endswith("(with template=none)\n")
+
+
+def test_a_page_says_how_its_rows_were_made(tmp_path: Path) -> None:
+    files = [write(tmp_path / f"{i}.jsonl", TALKS[0]) for i in range(5)]
+    known = {
+        "template": "chatml",
+        "records": "messages",
+        "tokenizer": "demo",
+        "trained": "assistant, terminator turn",
+    }
+    named = {"source": f"{files[0]}, {files[1]}, {files[2]} and 2 more"}
+    assert raw(*files).facts == {**named, **known}
+    make(tmp_path / "out", *files, template="chatml")
+    assert Dataset(tmp_path / "out").facts == {**named, **known, "folder": str(tmp_path / "out")}

@@ -7,7 +7,7 @@ from typing import Any
 from sftcli.cli.options import config_flags, key_values, typed
 from sftcli.cli.said import counted
 from sftcli.config import Config, load_config
-from sftcli.errors import UsageError
+from sftcli.errors import DataError, UsageError
 from sftcli.job import Job, make_job, open_tokenizer
 from sftcli.view.dataset import Dataset
 from sftcli.view.raw import RawData, RawRecord, RowMaker
@@ -34,7 +34,11 @@ class OtherOptions:
         self.names = _names(source.job, changed), _names(self._maker.job, changed)
 
     def view(self, item: RawRecord) -> RowView:
-        return self._maker.view(item)
+        """Raises DataError where these options make no row of the record."""
+        try:
+            return self._maker.view(item)
+        except DataError as problem:
+            raise DataError(f"{problem} (with {self.names[1]})") from None
 
 
 class OtherFolder:

@@ -13,6 +13,7 @@ from sftcli.batch import IGNORE
 from sftcli.errors import OutputError, UsageError
 from sftcli.manifest import MANIFEST, read_manifest
 from sftcli.tokenizer import Tokenizer, load_tokenizer
+from sftcli.view.facts import facts_of
 from sftcli.view.find import TokenSearch, has_control_text, id_readings, id_text
 from sftcli.view.marks import Bools, Ints, Mark, MarkFinder
 from sftcli.view.row import RowView, Source, check_ids, row_from_columns
@@ -64,14 +65,15 @@ class Dataset:
     def facts(self) -> dict[str, str]:
         """How its rows were made, in a few words each."""
         manifest, config = self.manifest, self.manifest.get("config", {})
-        inputs = [str(source.get("file")) for source in manifest.get("inputs", [])]
-        return {
-            "source": f"{self.name}, prepared from {', '.join(inputs)}",
-            "template": str(manifest.get("template")),
-            "records": str(manifest.get("record_format")),
-            "tokenizer": str(manifest.get("tokenizer", {}).get("name")),
-            "trained": f"{config.get('train_on')}, terminator {config.get('train_on_eos')}",
-        }
+        return facts_of(
+            [str(source.get("file")) for source in manifest.get("inputs", [])],
+            *(
+                manifest.get("template"),
+                manifest.get("record_format"),
+                manifest.get("tokenizer", {}).get("name"),
+            ),
+            *(config.get("train_on"), config.get("train_on_eos")),
+        ) | {"folder": self.name}
 
     def count(self) -> int:
         return self.rows

@@ -22,6 +22,7 @@ from sftcli.run import Run
 from sftcli.runs import RunBuilder
 from sftcli.split import render_record
 from sftcli.threads import bulk_work
+from sftcli.view.facts import facts_of
 from sftcli.view.find import id_text, matches_id
 from sftcli.view.marks import Bools, Ints, MarkFinder
 from sftcli.view.row import RowView, Source, row_from_batch
@@ -103,14 +104,9 @@ class RawData:
     @property
     def facts(self) -> dict[str, str]:
         """How its rows are made, in a few words each."""
-        config = self.job.config
-        return {
-            "source": ", ".join(self.run.files),
-            "template": self.job.template,
-            "records": self.job.record_format,
-            "tokenizer": self.tokenizer.name,
-            "trained": f"{config.train_on}, terminator {config.train_on_eos}",
-        }
+        job, config = self.job, self.job.config
+        how = (job.template, job.record_format, job.tokenizer.name, config.train_on, config.train_on_eos)
+        return facts_of(self.run.files, *how)
 
     @cached_property
     def _maker(self) -> RowMaker:
