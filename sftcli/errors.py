@@ -74,7 +74,19 @@ class RecordError(DataError):
 
 
 class FileError(DataError):
-    """An input file that cannot be read as what it claims to be."""
+    """An input file that cannot be read as what it claims to be.
+
+    `code` is stable and machine-readable, as that of a RecordError is. `line` and `column` (1-based)
+    are set where one place in the file is to blame; the message begins with them.
+    """
+
+    def __init__(
+        self, message: str, *, code: str = "unreadable", line: int | None = None, column: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.line = line
+        self.column = column
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Union
 
 from sftcli.config import Config
 from sftcli.errors import ConfigError, RecordError, TemplateError
-from sftcli.parse import Parser, decode_line, detect_format, make_parser
+from sftcli.parse import Parser, Reads, decode_line, detect_format, keys_read, make_parser
 from sftcli.render import MaskPolicy, PromptRenderer, Renderer, RoleRenderer, render_segments
 from sftcli.templates import PromptTemplate, RoleTemplate, as_jinja, load_template
 from sftcli.tokenizer import Tokenizer, load_tokenizer, names_of
@@ -30,6 +30,7 @@ class Job:
     tokenizer: Tokenizer
     record_format: str
     template: str
+    reads: Reads
     parse: Parser
     render: Renderer
     layout: "AnyTemplate | None"
@@ -67,6 +68,7 @@ def make_job(config: Config, tokenizer: Tokenizer, sample: Sequence[bytes]) -> J
         tokenizer=tokenizer,
         record_format=record_format,
         template=template.name if template else record_format,
+        reads=keys_read(record_format, config.field, (name for some in fields for name in some)),
         parse=make_parser(record_format, config.field, fields),
         render=_renderer(template, tokenizer, config),
         layout=template,

@@ -10,7 +10,7 @@ from sftcli.encode import encode_runs
 from sftcli.errors import RecordError
 from sftcli.fit import fit
 from sftcli.job import Job
-from sftcli.parse import decode_line, in_the_data, make_reject
+from sftcli.parse import decode_lines, in_the_data, make_reject
 from sftcli.plan import Split
 from sftcli.read import LineBlock
 from sftcli.rendered import Rendered
@@ -88,15 +88,16 @@ def render_block(
     """Parse and render a block's lines: the rows, and for each its line's index in the block."""
     rows: list[Rendered] = []
     indices: list[int] = []
-    for index, raw in enumerate(block.lines):
+    for index, record in enumerate(decode_lines(block.lines, job.reads)):
+        if record is None:
+            report.blank += 1
+            continue
         try:
-            record = decode_line(raw)
-            if record is None:
-                report.blank += 1
-                continue
+            if isinstance(record, RecordError):
+                raise record
             row = render_record(record, job)
         except RecordError as error:
-            place = block.first_line + index
+            raw, place = block.lines[index], block.first_line + index
             report.count_rejected(make_reject(error, raw, block.file, place, block.byte_of(index)), kept)
             continue
         rows.append(row)

@@ -549,7 +549,7 @@ def test_bad_records_are_skipped_and_counted(tmp_path: Path) -> None:
     make(out, source, template="chatml", on_error="skip")
     assert texts(out) == TALK_TEXTS[:2]
     check_sums(out, 6)
-    assert manifest(out)["counts"]["rejected"] == {"empty_messages": 1, "json": 1, "unknown_role": 1}
+    assert manifest(out)["counts"]["rejected"] == {"empty_messages": 1, "cut_short": 1, "unknown_role": 1}
     assert not (out / "rejects.jsonl").exists()
 
 

@@ -1,6 +1,8 @@
 """Line -> Conversation: every judgement of the data.
 
-line      bytes of one line -> record (a JSON object)
+line      bytes of lines -> records (JSON objects)
+keys      keys that an object gives twice
+reads     which keys a format reads
 detect    which format the records are in
 formats   record -> Conversation, one function per format
 messages  the turns of a conversation, with their flags
@@ -12,16 +14,20 @@ locate    the column of a value in its line
 from sftcli.parse.data_path import in_the_data
 from sftcli.parse.detect import detect_format, make_parser
 from sftcli.parse.formats import FORMATS, Parser
-from sftcli.parse.line import decode_line
+from sftcli.parse.line import decode_line, decode_lines
 from sftcli.parse.locate import column_of, make_reject
+from sftcli.parse.reads import Reads, keys_read
 
 __all__ = [
     "FORMATS",
     "Parser",
+    "Reads",
     "column_of",
     "decode_line",
+    "decode_lines",
     "detect_format",
     "in_the_data",
+    "keys_read",
     "make_parser",
     "make_reject",
 ]

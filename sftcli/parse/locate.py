@@ -10,6 +10,8 @@ from sftcli.read import LINE_TOO_LONG
 _value_at = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode
 _SPACE = " \t\r\n"
 
+Path = tuple[str | int, ...]
+
 
 def make_reject(error: RecordError, raw: bytes, file: str, line: int, byte: int) -> Reject:
     """The bad record with its place; `raw` is empty for a line that was too long to keep."""
@@ -33,6 +35,35 @@ def column_of(raw: bytes, path: Sequence[str | int]) -> int:
             position = found
     except (ValueError, IndexError, RecursionError):
         return 1
+    return position + 1
+
+
+def keys_twice(text: str) -> list[tuple[Path, int]]:
+    """Each key that its object had before, in good JSON text: its path and its own 1-based column."""
+    found: list[tuple[Path, int]] = []
+    _walk(text, _skip(text, 0), (), found)
+    return found
+
+
+def _walk(text: str, position: int, path: Path, found: list[tuple[Path, int]]) -> int:
+    """Past the value at `position`, whose keys are looked at."""
+    if text[position] == "[":
+        index, position = 0, _skip(text, position + 1)
+        while text[position] != "]":
+            position = _past_comma(text, _walk(text, position, (*path, index), found))
+            index += 1
+        return position + 1
+    if text[position] != "{":
+        return _value_at(text, position)[1]
+    seen: set[str] = set()
+    position = _skip(text, position + 1)
+    while text[position] != "}":
+        key, after = _value_at(text, position)
+        if key in seen:
+            found.append(((*path, key), position + 1))
+        seen.add(key)
+        position = _skip(text, _skip(text, after) + 1)  # past the colon
+        position = _past_comma(text, _walk(text, position, (*path, key), found))
     return position + 1
 
 
@@ -69,7 +100,10 @@ def _element(text: str, position: int, index: int) -> int | None:
 
 def _next(text: str, position: int) -> int:
     """Past the value at `position` and the comma after it, if there is one."""
-    _, position = _value_at(text, position)
+    return _past_comma(text, _value_at(text, position)[1])
+
+
+def _past_comma(text: str, position: int) -> int:
     position = _skip(text, position)
     return _skip(text, position + 1) if text[position] == "," else position
 

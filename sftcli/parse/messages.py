@@ -16,6 +16,7 @@ from sftcli.parse.failure import (
     type_name,
     wrong_type,
 )
+from sftcli.parse.reads import FLAGS
 from sftcli.parse.tools import calls_in_text, tool_calls
 
 ROLES: dict[str, Role] = {
@@ -31,7 +32,6 @@ ROLES: dict[str, Role] = {
     "function_response": "tool",
 }
 FUNCTION_CALL = "function_call"  # a role whose content is a tool call that the assistant makes
-FLAGS = ("train", "training", "trainable", "loss", "loss_mask", "weight")
 
 Keys = tuple[str, str]  # the names of a turn's role and content
 OPENAI: Keys = ("role", "content")

@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from sftcli.parse.failure import Names, Place, fail, missing, shown, text_of, type_name, wrong_type
-from sftcli.parse.line import DECODE_ERRORS, explain
+from sftcli.parse.keys import decode_text
 
 
 def tool_calls(message: Mapping[str, Any], place: Place, names: Names) -> list[dict[str, Any]] | None:
@@ -50,9 +48,9 @@ def _function(function: object, place: Place, names: Names) -> dict[str, Any]:
 
 def _from_text(text: str, place: Place, names: Names) -> Any:
     try:
-        return msgspec.json.decode(text)
-    except DECODE_ERRORS as problem:
-        message = f"tool call: {shown(text)} is not JSON: {explain(text, problem)[0]}"
+        return decode_text(text)
+    except ValueError as problem:
+        message = f"tool call: {shown(text)} is not JSON: {problem}"
         raise fail("tool_arguments", message, place, names) from None
 
 
@@ -81,9 +79,9 @@ def tools_of(record: Mapping[str, Any], names: Names) -> list[dict[str, Any]] | 
     place: Place = ("tools",)
     if isinstance(tools, str):
         try:
-            tools = msgspec.json.decode(tools)
-        except DECODE_ERRORS as problem:
-            message = f"expected a list of tools as JSON: {explain(tools, problem)[0]}"
+            tools = decode_text(tools)
+        except ValueError as problem:
+            message = f"expected a list of tools as JSON: {problem}"
             raise fail("bad_tools", message, place, names) from None
     if not isinstance(tools, list):
         raise wrong_type(tools, "a list of tools", place, names)

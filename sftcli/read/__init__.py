@@ -3,7 +3,8 @@
 source   bytes of a file, of standard input, or out of a compressed file
 sniff    inputs that are not what their name says
 lines    bytes -> blocks of lines
-records  JSON arrays and Parquet -> blocks of lines, one record each
+array    a JSON array -> blocks of lines, one element each
+parquet  a Parquet file -> blocks of lines, one row each
 """
 
 import itertools
@@ -11,9 +12,10 @@ from collections.abc import Iterator
 
 from sftcli.errors import EnvironmentFault
 from sftcli.plan import Split
+from sftcli.read.array import array_blocks
 from sftcli.read.block import LINE_TOO_LONG, MAX_LINE_BYTES, LineBlock
 from sftcli.read.lines import line_blocks
-from sftcli.read.records import array_blocks, parquet_blocks
+from sftcli.read.parquet import parquet_blocks
 from sftcli.read.sniff import HEAD_BYTES, check_head, is_array
 from sftcli.read.source import lines_before, open_pieces
 
@@ -28,9 +30,10 @@ def read_blocks(
 ) -> Iterator[LineBlock]:
     """The split's lines in order, in blocks whose bounds depend on the input's bytes alone.
 
-    Memory is bounded by `block_bytes` plus the longest line, except that a JSON array is held
-    whole. A line over `max_line_bytes` is LINE_TOO_LONG in its place. Raises FileError where the
-    input is not what it says it is, EnvironmentFault where it cannot be read.
+    Memory is bounded by `block_bytes` plus the longest line. A line over `max_line_bytes` is
+    LINE_TOO_LONG in its place. Raises FileError where the input is not what it says it is, and
+    EnvironmentFault where it cannot be read. Compressed input is only known to be whole once the
+    last block has been taken.
     """
     try:
         if split.kind == "parquet":
@@ -48,7 +51,7 @@ def _text_blocks(split: Split, block_bytes: int, max_line_bytes: int) -> Iterato
         array = split.kind == "json" and is_array(head)
         check_head(head, split.file, lines=not array)
         if array:
-            yield from array_blocks(b"".join(pieces), split.file, block_bytes, max_line_bytes)
+            yield from array_blocks(pieces, split.file, max_line_bytes)
             return
     yield from line_blocks(
         pieces, split.file, split.start, max_line_bytes, lambda: lines_before(split.file, split.start)

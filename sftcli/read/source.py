@@ -9,13 +9,37 @@ from typing import BinaryIO, Protocol
 
 from sftcli.errors import EnvironmentFault, FileError
 from sftcli.plan import STDIN, Split
-from sftcli.read.sniff import check_compressed
+from sftcli.read.sniff import begins, check_compressed
 
 # Compressed bytes handed over at a time. gzip and zstd cannot be told where to stop, so this bounds
 # what one call can swell to: a few KiB of ordinary text, and some 100 MB in a bomb.
 _FEED_BYTES = 1 << 10
 _TEXT_BYTES = 1 << 20  # what bz2 and xz may give at a time: they swell without bounds
 _COUNT_BYTES = 1 << 20
+
+
+# What may stand after a stream: zeros, to fill up a block of a tape or, for xz, in fours.
+_PADDED = {"gz": 1, "xz": 4}
+_XZ_MEMORY = 512 << 20  # the most that `xz -9` or any usual setting needs is 65 MiB
+_BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+# What decoders say of data that is whole and still cannot be read.
+_LIMITS = (
+    (
+        "Frame requires too much memory",
+        "needs_memory",
+        "its zstd frames need a window of over 128 MiB; compress it again without --long or --ultra",
+    ),
+    (
+        "Memory usage limit",
+        "needs_memory",
+        f"its xz streams need over {_XZ_MEMORY >> 20} MiB; compress it again without --lzma2=dict",
+    ),
+    (
+        "Dictionary mismatch",
+        "needs_dictionary",
+        "its zstd frames need a dictionary, which it does not hold; compress it again without one",
+    ),
+)
 
 
 class _Decoder(Protocol):
@@ -104,34 +128,75 @@ def _decompress(source: BinaryIO, file: str, compression: str) -> Iterator[bytes
     """All streams of a compressed file, one after another. Raises FileError for a broken one."""
     new_decoder, problems = _DECODERS[compression]()
     decoder: _Decoder | None = None
-    streams = size = 0
+    streams = size = padding = 0
+    tail = _Tail(compression)
     while data := source.read(_FEED_BYTES):
+        tail.add(data)
         if not streams and not decoder:
             check_compressed(data, file, compression)
         while data:
             if decoder is None:
-                # Between two streams, tape and block padding is allowed.
-                data = data.lstrip(b"\0") if streams else data
-                if not data:
-                    break
+                if streams and compression in _PADDED:
+                    padding += len(data) - len(data := data.lstrip(b"\0"))
+                    if not data:
+                        break
+                if streams and (padding % _PADDED.get(compression, 1) or not begins(data, compression)):
+                    raise FileError(f"{file}: {_garbage(compression, size)}", code="trailing_garbage")
                 decoder = new_decoder()
-                streams += 1
+                streams, padding = streams + 1, 0
             try:
                 for text in _unpack(decoder, data):
                     size += len(text)
                     yield text
             except problems as problem:
-                raise FileError(
-                    f"{file}: broken {compression} data ({problem}) after {size} bytes of text; "
-                    "get the file again or compress it again"
-                ) from None
+                code, what = _broken(str(problem), compression, size)
+                raise FileError(f"{file}: {what}", code=code) from None
             data = decoder.unused_data if decoder.eof else b""
             decoder = None if decoder.eof else decoder
-    if decoder is not None or not streams:
+    if padding % _PADDED.get(compression, 1):
+        raise FileError(f"{file}: {_garbage(compression, size)}", code="trailing_garbage")
+    if decoder is not None or not streams or tail.is_cut():
         raise FileError(
             f"{file}: the {compression} data breaks off after {size} bytes of text: a download or copy "
-            "that did not finish; get the file again"
+            "that did not finish; get the file again",
+            code="truncated",
         )
+
+
+class _Tail:
+    """Tells whether a bgzip file lacks the empty block that ends each of them.
+
+    It is made of many streams, so that one that is cut between two of them reads well otherwise.
+    """
+
+    def __init__(self, compression: str) -> None:
+        self._could_be = compression == "gz"
+        self._bytes = b""
+
+    def add(self, data: bytes) -> None:
+        if self._could_be and not self._bytes:
+            self._could_be = data[3:4] == b"\x04" and data[12:14] == b"BC"
+        if self._could_be:
+            self._bytes = (self._bytes + data)[-len(_BGZIP_END) :]
+
+    def is_cut(self) -> bool:
+        return self._could_be and self._bytes != _BGZIP_END
+
+
+def _garbage(compression: str, size: int) -> str:
+    return (
+        f"the {compression} data ends after {size} bytes of text, and something else follows it in the file; "
+        "get the file again, or unpack it and compress it again"
+    )
+
+
+def _broken(problem: str, compression: str, size: int) -> tuple[str, str]:
+    """The code for what a decoder said, and what to do about it."""
+    for words, code, what in _LIMITS:
+        if words in problem:
+            return code, what
+    cure = "get the file again or compress it again"
+    return "corrupt", f"broken {compression} data ({problem}) after {size} bytes of text; {cure}"
 
 
 def _unpack(decoder: _Decoder, data: bytes) -> Iterator[bytes]:
@@ -156,6 +221,6 @@ def _zstd() -> _NewDecoder:
 _DECODERS: dict[str, Callable[[], _NewDecoder]] = {
     "gz": lambda: (lambda: zlib.decompressobj(wbits=31), (zlib.error,)),
     "bz2": lambda: (bz2.BZ2Decompressor, (OSError, ValueError)),
-    "xz": lambda: (lzma.LZMADecompressor, (lzma.LZMAError,)),
+    "xz": lambda: (lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, _XZ_MEMORY), (lzma.LZMAError,)),
     "zst": _zstd,
 }

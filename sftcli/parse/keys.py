@@ -1,0 +1,90 @@
+"""Keys that are given twice in one object: a decoder keeps the last value and says nothing.
+
+To look for them in every line would cost as much as to decode it. But the colons that may follow a
+key are quickly counted for many lines at once, and are never fewer than a line's keys; where the
+decoded record has as many keys, none of them was given twice. Only other lines are looked at.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from sftcli.json_text import DECODE_ERRORS, MAX_DEPTH, depth_of, first_fault
+from sftcli.parse.failure import fail, shown
+from sftcli.parse.locate import keys_twice
+from sftcli.parse.reads import Reads
+
+_QUOTE, _COLON, _BACKSLASH = b'":\\'
+
+Counts = npt.NDArray[np.int64]
+
+
+def most_keys(lines: Sequence[bytes]) -> Counts:
+    """For each line of JSON, how many keys it has at most, as int64[len(lines)]."""
+    # Two more line breaks go before, so that there is something before every colon.
+    text = np.frombuffer(b"\n".join([b"\n\n", *lines]), np.uint8)
+    colons = np.flatnonzero(text == _COLON)
+    before = text[colons - 1]
+    # Most colons in prose follow a letter; only the rest is worth a closer look.
+    near = np.flatnonzero(before <= _QUOTE)
+    colons, before = colons[near], before[near]
+    second, third = text[colons - 2], text[colons - 3]
+    after_quote = (second != _BACKSLASH) | (third == _BACKSLASH)  # one that no backslash escapes
+    after_blank = second <= _QUOTE
+    colons = colons[np.where(before == _QUOTE, after_quote, after_blank)]
+    ends = np.cumsum(np.fromiter(map(len, lines), np.int64, len(lines)) + 1) + 2
+    return np.diff(np.searchsorted(colons, ends), prepend=0)
+
+
+def check_keys(raw: bytes, record: dict[str, Any], reads: Reads) -> None:
+    """Raise RecordError `duplicate_key` where a good line gives a key that is read twice."""
+    if not has_key_twice(raw.decode()):
+        return
+    for (*place, key), column in keys_twice(raw.decode()):
+        if (*place, key) in reads:
+            problem = fail(
+                "duplicate_key", f"{shown(key)} is given twice; remove one of the two", tuple(place), {}
+            )
+            problem.column = column
+            raise problem
+
+
+def count_keys(value: dict[str, Any] | list[Any]) -> int:
+    """How many keys all objects in a decoded value have together."""
+    count, parts = (len(value), value.values()) if isinstance(value, dict) else (0, value)
+    for part in parts:
+        if isinstance(part, dict | list):
+            count += count_keys(part)
+    return count
+
+
+def has_key_twice(text: str) -> bool:
+    """Whether any object in JSON text that is known to be good gives a key twice."""
+    found = False
+
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal found
+        found = found or len({key for key, _ in pairs}) < len(pairs)
+
+    json.loads(text, object_pairs_hook=note, parse_int=str, parse_float=str)
+    return found
+
+
+def decode_text(text: str) -> Any:
+    """JSON that stands inside a string. Raises ValueError with what is wrong with it."""
+    try:
+        value = msgspec.json.decode(text)
+    except DECODE_ERRORS:
+        fault = first_fault(text)
+        raise ValueError(fault.message if fault else "it cannot be read") from None
+    if isinstance(value, dict | list):
+        if depth_of(value) > MAX_DEPTH:
+            raise ValueError(f"lists and objects are nested more than {MAX_DEPTH} deep")
+        if text.count(":") != count_keys(value) and has_key_twice(text):
+            (*_, key), _ = keys_twice(text)[0]
+            raise ValueError(f"{shown(key)} is given twice; remove one of the two")
+    return value
