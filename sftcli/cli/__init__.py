@@ -16,6 +16,8 @@ _COMMANDS = {
     "prepare": "Turn JSONL into masked token shards.",
     "inspect": "Show which tokens of a row are trained.",
     "verify": "Check that prepared folders are what their manifests say.",
+    "validate": "Judge raw data by the rules, for CI.",
+    "rules": "List the rules, or explain one.",
     "stats": "Show what a data set is like, or compare two.",
     "templates": "List and show prompt and chat layouts.",
 }

@@ -13,6 +13,7 @@ _EXAMPLES = {
     "--field": "--field output=answer",
     "--template-arg": "--template-arg enable_thinking=false",
     "--against": "--against template=chatml",
+    "--fail-over": "--fail-over T001=1%",
 }
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -1,0 +1,81 @@
+"""All rules by code, and which of them are asked for."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+
+from sftcli.errors import UsageError
+from sftcli.rules import content, dataset, lines, records, tokens
+from sftcli.rules.rule import Rule
+
+FAMILIES: Mapping[str, str] = {
+    "J": "bytes, JSON and files",
+    "R": "the shape of records",
+    "C": "content",
+    "T": "tokens (where -t is given)",
+    "D": "the data set as a whole",
+}
+RULES: Mapping[str, Rule] = {
+    rule.code: rule
+    for family in (lines, records, content, tokens, dataset)
+    for rule in sorted(family.RULES, key=lambda rule: rule.code)
+}
+BY_NAME: Mapping[str, Rule] = {rule.name: rule for rule in RULES.values()}
+
+
+def selected(
+    select: Sequence[str] = (), extend: Sequence[str] = (), ignore: Sequence[str] = ()
+) -> frozenset[str]:
+    """The codes of the rules that are on.
+
+    Each selector is a code, the beginning of some codes (`C`, `C01`), a rule's name, or ALL.
+    `select` stands in for the default set, `extend` adds to it, `ignore` takes from it; of those
+    that name a rule the most exact one counts, and of two such `ignore`. A rule that is off by
+    default is on only where its whole code, its name or ALL is given. Raises UsageError for a
+    selector that names no rule.
+    """
+    on = {_check(text): len(text) for text in (*select, *extend)}
+    off = {_check(text): len(text) for text in ignore}
+    chosen = set()
+    for rule in RULES.values():
+        default = 0 if rule.default and not select else -1
+        whole = (rule.code, rule.name, "ALL")
+        wanted = max(
+            [default]
+            + [size for text, size in on.items() if names(text, rule) and (rule.default or text in whole)]
+        )
+        unwanted = max([-1, *(weight for text, weight in off.items() if names(text, rule))])
+        if wanted > unwanted:
+            chosen.add(rule.code)
+    return frozenset(chosen)
+
+
+def names(selector: str, rule: Rule) -> bool:
+    """Whether a selector stands for a rule."""
+    return rule.code.startswith(selector) or selector in (rule.name, "ALL")
+
+
+def find_rule(text: str, rules: Mapping[str, Rule] = RULES) -> Rule:
+    """The rule with this code or name. Raises UsageError with the nearest one."""
+    for rule in rules.values():
+        if text.upper() == rule.code or text.lower().replace("-", "_") == rule.name:
+            return rule
+    raise UsageError(f"no rule {text!r}{nearest_rule(text, rules.values())}")
+
+
+def nearest_rule(text: str, rules: Iterable[Rule]) -> str:
+    """A hint at the rule that was meant, by its code or its name."""
+    by_word = {word: rule for rule in rules for word in (rule.code, rule.name)}
+    for wanted in (text.upper(), text.lower().replace("-", "_")):
+        near = difflib.get_close_matches(wanted, by_word, n=1)
+        if near:
+            rule = by_word[near[0]]
+            return f"; did you mean {rule.code} ({rule.name})?"
+    return "; `sftcli rules` lists them"
+
+
+def _check(text: str) -> str:
+    """A selector as it is compared: codes in capitals, names in small letters."""
+    for found in (text.upper(), text.lower().replace("-", "_")):
+        if found and any(names(found, rule) for rule in RULES.values()):
+            return found
+    raise UsageError(f"no rule {text!r}{nearest_rule(text, RULES.values())}")

@@ -1,0 +1,216 @@
+"""Text -> what is wrong with its content: the rules of family C that look at characters."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, NamedTuple
+
+from sftcli.validate.secrets import api_tokens, private_keys, web_tokens
+from sftcli.validate.texts import Text
+
+# Groups of rules that look for the same bytes first; they add up.
+FENCE: Final = 1
+THINK: Final = 2
+CONTROL: Final = 4
+SECRET: Final = 8
+CHARACTERS: Final = 16
+ALL: Final = 31
+
+
+class Flaw(NamedTuple):
+    """A rule's name, where in the text it is broken (a code point from 0), and what is there."""
+
+    name: str
+    at: int
+    message: str
+
+
+# What the built-in templates write between turns, and the other forms that are in use. `<s>` and
+# `</s>` are left to the tokenizers that have them: in HTML they strike text through.
+CONTROL_TEXTS = (
+    "<|im_start|>", "<|im_end|>", "<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>",
+    "<|end_header_id|>", "<|eot_id|>", "<|eom_id|>", "<|endoftext|>", "<|user|>", "<|assistant|>",
+    "<|system|>", "<|end|>", "<|start|>", "<|message|>", "<|channel|>", "<|return|>",
+    "<start_of_turn>", "<end_of_turn>", "[INST]", "[/INST]", "<｜User｜>", "<｜Assistant｜>",
+    "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>",
+)  # fmt: skip
+
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+# The overrides, embeddings and isolates of CVE-2021-42574. The marks U+200E, U+200F and U+061C stay:
+# people who write from right to left need them.
+_BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
+# The first byte of a character in UTF-8 and one that continues it, both read as Windows-1252.
+_TWO_BYTES = re.compile(
+    "[\u00c2-\u00f4][\u0080-\u00bf\u20ac\u201a\u0192\u201e\u2026\u2020\u2021\u02c6\u2030\u0160\u2039"
+    "\u0152\u017d\u2018\u2019\u201c\u201d\u2022\u2013\u2014\u02dc\u2122\u0161\u203a\u0153\u017e\u0178]"
+)
+# Any of these; most texts that are looked at have none.
+_ODD = re.compile(f"{_UNPRINTABLE.pattern}|{_BIDI.pattern}|\ufffd|{_TWO_BYTES.pattern}")
+_FENCE = re.compile(r"^[ \t>]*(?:[-*+]|\d+[.)])?[ \t]*(`{3,})([^`\n]*)$", re.MULTILINE)
+_THINK = re.compile("</?think>")
+_SHOWN_BIDI = {
+    "\u202a": "LEFT-TO-RIGHT EMBEDDING", "\u202b": "RIGHT-TO-LEFT EMBEDDING",
+    "\u202c": "POP DIRECTIONAL FORMATTING", "\u202d": "LEFT-TO-RIGHT OVERRIDE",
+    "\u202e": "RIGHT-TO-LEFT OVERRIDE", "\u2066": "LEFT-TO-RIGHT ISOLATE",
+    "\u2067": "RIGHT-TO-LEFT ISOLATE", "\u2068": "FIRST STRONG ISOLATE", "\u2069": "POP DIRECTIONAL ISOLATE",
+}  # fmt: skip
+_UNENDED = re.compile(
+    r"(?:[,;(\u2013\u2014]|\b(?:a|an|and|are|as|at|be|by|for|from|in|into|is|of|on|or|than|that|the|their"
+    r"|to|was|were|which|who|with|your))$",
+    re.IGNORECASE,
+)
+# A sentence that ended, and after it in the same line some words of one that did not.
+_BROKEN_OFF = re.compile(r"[.!?][\"')\]]?\s+[A-Z][^.!?\n]*\s\S+\s[a-z]+$")
+
+
+class ContentRules:
+    """Looks at texts for the rules whose names are in `names`.
+
+    `control_texts` are what must not stand in data, the tokenizer's own among them.
+    """
+
+    def __init__(self, names: Iterable[str], control_texts: Iterable[str] = CONTROL_TEXTS) -> None:
+        wanted = set(names)
+        self.control_texts = tuple(dict.fromkeys((*CONTROL_TEXTS, *control_texts)))
+        longest_first = sorted(self.control_texts, key=len, reverse=True)
+        self._control = re.compile("|".join(map(re.escape, longest_first)))
+        tests: Mapping[str, tuple[int, Callable[[Text], Iterator[Flaw]]]] = {
+            "control_text": (CONTROL, self._control_text),
+            "replacement_character": (CHARACTERS, _replacement_character),
+            "mojibake": (CHARACTERS, _mojibake),
+            "unprintable_character": (CHARACTERS, _unprintable),
+            "bidi_character": (CHARACTERS, _bidi_character),
+            "open_fence": (FENCE, _open_fence),
+            "open_think": (THINK, _open_think),
+            "private_key": (SECRET, _private_key),
+            "api_token": (SECRET, _api_token),
+            "web_token": (SECRET, _web_token),
+        }
+        self._tests = [test for name, test in tests.items() if name in wanted]
+        # Rules that every text has to pass, since nothing in its bytes gives it away.
+        self.needs_all = "cut_answer" in wanted
+        self.groups = 0
+        for group, _ in self._tests:
+            self.groups |= group
+        self.web_tokens = "web_token" in wanted
+
+    def flaws(self, text: Text, groups: int = ALL) -> Iterator[Flaw]:
+        """What is wrong with a text, of the rules in `groups`; each rule once."""
+        if groups & CHARACTERS and _ODD.search(text.text) is None:
+            groups &= ~CHARACTERS
+        for group, test in self._tests:
+            if group & groups:
+                yield from test(text)
+        if self.needs_all:
+            yield from _cut_answer(text)
+
+    def _control_text(self, text: Text) -> Iterator[Flaw]:
+        yield from _first("control_text", self._control, text, lambda found: f"{found!r} in the data")
+
+
+def _first(name: str, pattern: re.Pattern[str], text: Text, say: Callable[[str], str]) -> Iterator[Flaw]:
+    """The first place of a pattern, and how many more there are."""
+    match = pattern.search(text.text)
+    if match is None:
+        return
+    more = sum(1 for _ in pattern.finditer(text.text, match.end()))
+    yield Flaw(name, match.start(), say(match[0]) + (f", and {more} more" if more else ""))
+
+
+def _replacement_character(text: Text) -> Iterator[Flaw]:
+    count = text.text.count("\ufffd")
+    if count:
+        more = f", and {count - 1} more" if count > 1 else ""
+        yield Flaw(
+            "replacement_character", text.text.index("\ufffd"), f"U+FFFD: a character was lost here{more}"
+        )
+
+
+def _mojibake(text: Text) -> Iterator[Flaw]:
+    match = _TWO_BYTES.search(text.text)
+    if match is None:
+        return
+    import ftfy
+
+    # The letters may be meant: ftfy judges by what they would be and by what stands around them.
+    mended = ftfy.fix_encoding(text.text)
+    if mended == text.text:
+        return
+    at = next(
+        (i for i, (old, new) in enumerate(zip(text.text, mended, strict=False)) if old != new), match.start()
+    )
+    old, new = _word(text.text, at), _word(mended, at)
+    yield Flaw("mojibake", at, f"{old!r} is {new!r} in UTF-8 that was read as something else")
+
+
+def _word(text: str, at: int) -> str:
+    """The word that stands around a place, cut short where it is long."""
+    start = max(text.rfind(" ", 0, at), text.rfind("\n", 0, at), at - 12) + 1
+    return re.split(r"\s", text[start : start + 24], maxsplit=1)[0]
+
+
+def _unprintable(text: Text) -> Iterator[Flaw]:
+    def say(found: str) -> str:
+        return f"U+{ord(found):04X}, a control character"
+
+    yield from _first("unprintable_character", _UNPRINTABLE, text, say)
+
+
+def _bidi_character(text: Text) -> Iterator[Flaw]:
+    def say(found: str) -> str:
+        return f"U+{ord(found):04X} {_SHOWN_BIDI[found]}: what follows is shown in another order"
+
+    yield from _first("bidi_character", _BIDI, text, say)
+
+
+def _open_fence(text: Text) -> Iterator[Flaw]:
+    """As in CommonMark: as many backticks or more close a block, and nothing stands behind them."""
+    if text.part != "answer":
+        return
+    opened: re.Match[str] | None = None
+    for match in _FENCE.finditer(text.text):
+        if opened is None:
+            opened = match
+        elif len(match[1]) >= len(opened[1]) and not match[2].strip():
+            opened = None
+    if opened is not None:
+        yield Flaw("open_fence", opened.start(1), f"{opened[1]}{opened[2].strip()[:20]} is never closed")
+
+
+def _open_think(text: Text) -> Iterator[Flaw]:
+    if text.part != "answer":
+        return
+    opened: re.Match[str] | None = None
+    for match in _THINK.finditer(text.text):
+        if (match[0] == "<think>") == (opened is not None):
+            what = "<think> inside <think>" if opened else "</think> without <think> before it"
+            yield Flaw("open_think", match.start(), what)
+            return
+        opened = None if opened else match
+    if opened is not None:
+        yield Flaw("open_think", opened.start(), "<think> is never closed")
+
+
+def _private_key(text: Text) -> Iterator[Flaw]:
+    for at in private_keys(text.text):
+        yield Flaw("private_key", at, "a private key")
+
+
+def _api_token(text: Text) -> Iterator[Flaw]:
+    for at, what in api_tokens(text.text):
+        yield Flaw("api_token", at, what)
+
+
+def _web_token(text: Text) -> Iterator[Flaw]:
+    for at in web_tokens(text.text):
+        yield Flaw("web_token", at, "a JSON Web Token")
+
+
+def _cut_answer(text: Text) -> Iterator[Flaw]:
+    if text.part != "answer":
+        return
+    last = text.text.rstrip().rpartition("\n")[2]
+    if len(last.split()) >= 5 and (_UNENDED.search(last) or _BROKEN_OFF.search(last)):
+        end = " ".join(last.split()[-4:])[-40:]
+        yield Flaw(
+            "cut_answer", len(text.text.rstrip()) - 1, f"the answer ends in the middle of a sentence: {end!r}"
+        )

@@ -1,0 +1,127 @@
+"""Mends what is safe to mend, into another file: every other byte of a line stays as it is."""
+
+import os
+from collections import Counter
+from pathlib import Path
+
+from sftcli.config import Config
+from sftcli.errors import EnvironmentFault, FileError, UsageError
+from sftcli.parse import column_of
+from sftcli.parse.failure import Names
+from sftcli.plan import STDIN, plan_splits
+from sftcli.read import LINE_TOO_LONG, LineBlock, read_blocks
+from sftcli.validate.formats import JudgeMaker
+from sftcli.validate.judge import Good
+from sftcli.validate.place import column_in, end_of_value
+from sftcli.validate.tally import Limits, Tally
+from sftcli.validate.texts import texts_of
+
+MENDED = ("J021", "J022", "J023", "C012", "R016")
+_TURNS = {"messages": "messages", "sharegpt": "conversations"}
+
+
+def fix(config: Config, output: str, rules: frozenset[str]) -> Counter[str]:
+    """Write the one input of a config to `output`, mended; how many places by rule.
+
+    Only `rules` are mended, of those in MENDED. A line that is no good record for other reasons is
+    copied. Raises UsageError where there are several inputs, or where `output` is the input.
+    """
+    on = frozenset(MENDED) & rules
+    splits = plan_splits(config.inputs)
+    files = list(dict.fromkeys(split.file for split in splits))
+    if len(files) != 1:
+        raise UsageError(f"--fix: one input at a time, found {len(files)}; run it for each file")
+    if splits[0].kind != "jsonl":
+        raise UsageError(f"--fix: {files[0]}: only JSON lines are mended; convert it first")
+    if files[0] != STDIN and os.path.exists(output) and os.path.samefile(files[0], output):
+        raise UsageError(f"--fix: {output}: is the input, which is never changed; name another file")
+    limits = Limits(on, frozenset(), 0, None)
+    maker = JudgeMaker(config, limits, None, None, None, None)
+    mended: Counter[str] = Counter()
+    unfinished = Path(f"{output}.unfinished")
+    try:
+        with unfinished.open("wb") as out:
+            judges = None
+            for split in splits:
+                blocks = read_blocks(split)
+                if judges is None:
+                    judges, blocks, _ = maker.make(blocks)
+                for block in blocks:
+                    good = {one.index: one for one in judges.records.judge(block, Tally(limits))}
+                    record_format = judges.records.record_format
+                    out.writelines(_mended(block, good, record_format, config.field, on, mended))
+        os.replace(unfinished, output)
+    except OSError as problem:
+        raise EnvironmentFault(f"{output}: cannot be written: {problem.strerror or problem}") from None
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return mended
+
+
+def _mended(
+    block: LineBlock,
+    good: dict[int, Good],
+    record_format: str | None,
+    names: Names,
+    on: frozenset[str],
+    mended: Counter[str],
+) -> list[bytes]:
+    """The lines of a block as they are written."""
+    written = []
+    if block.first_byte == 3 and "J021" in on:
+        mended["J021"] += 1
+    widths = block.widths or [len(line) + 1 for line in block.lines]
+    for index, (given, width) in enumerate(zip(block.lines, widths, strict=True)):
+        if given == LINE_TOO_LONG:
+            place = f"{block.file}:{block.first_line + index}"
+            raise FileError(f"{place}: --fix: the line is too long to be copied; take it out first")
+        had_return = width == len(given) + 2
+        if not given.strip() and "J023" in on:
+            mended["J023"] += 1
+            continue
+        mended["J022"] += had_return and "J022" in on
+        line = given
+        record = good.get(index)
+        if record is not None:
+            line = _without_trailing_turns(line, record, record_format, names, on, mended)
+            line = _without_trailing_space(line, record, record_format, names, on, mended)
+        written.append(line + (b"\r\n" if had_return and "J022" not in on else b"\n"))
+    return written
+
+
+def _without_trailing_turns(
+    raw: bytes, good: Good, record_format: str | None, names: Names, on: frozenset[str], mended: Counter[str]
+) -> bytes:
+    """The line without the turns of the user that nobody answers."""
+    name = _TURNS.get(record_format or "")
+    turns = good.conversation.messages
+    if name is None or "R016" not in on or turns[-1].role != "user":
+        return raw
+    key = names.get(name, name)
+    last = max(at for at, turn in enumerate(turns) if turn.role != "user")
+    # A system text that stands beside the turns has become the first message.
+    kept = last - (len(turns) - len(good.record[key]))
+    if kept < 0:
+        return raw
+    text = raw.decode()
+    end = end_of_value(text, column_of(raw, (key, kept)) - 1)
+    stop = end_of_value(text, column_of(raw, (key, len(good.record[key]) - 1)) - 1)
+    mended["R016"] += 1
+    return (text[:end] + text[stop:]).encode()
+
+
+def _without_trailing_space(
+    raw: bytes, good: Good, record_format: str | None, names: Names, on: frozenset[str], mended: Counter[str]
+) -> bytes:
+    """The line without white space at the end of a prompt that its answer follows at once."""
+    if "C012" not in on:
+        return raw
+    for text in texts_of(good.record, record_format, names):
+        if text.touches and text.text[-1:].isspace():
+            at = len(text.text.rstrip())
+            line = raw.decode()
+            start = column_in(raw, text.path, at) - 1
+            end = end_of_value(line, column_of(raw, text.path) - 1)
+            raw = (line[:start] + line[end - 1 :]).encode()
+            mended["C012"] += 1
+    return raw

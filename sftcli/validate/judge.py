@@ -1,0 +1,146 @@
+"""Block of lines -> what is wrong with its records: the rules of the families J, R and C."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from sftcli.conversation import Conversation, Message
+from sftcli.errors import RecordError
+from sftcli.parse import Parser, decode_lines, keys_read, make_parser, make_reject
+from sftcli.parse.failure import Names
+from sftcli.parse.reads import ANY_FORMAT
+from sftcli.read import LineBlock
+from sftcli.rules.catalogue import BY_NAME, RULES
+from sftcli.validate.content import ContentRules, Flaw
+from sftcli.validate.place import column_in
+from sftcli.validate.suspects import Suspects
+from sftcli.validate.tally import Limits, Tally
+from sftcli.validate.texts import Text, texts_of
+
+TemplateFields = tuple[Sequence[str], Sequence[str]]
+
+
+class Good(NamedTuple):
+    """A record that has its shape: its line's index in the block, and what it says."""
+
+    index: int
+    record: dict[str, Any]
+    conversation: Conversation
+
+
+class Judge:
+    """Judges the records of one format; None where the format is not known.
+
+    `control_texts` are the tokenizer's, beside those that are always looked for.
+    """
+
+    def __init__(
+        self,
+        record_format: str | None,
+        names: Names,
+        limits: Limits,
+        template_fields: TemplateFields = ((), ()),
+        control_texts: Sequence[str] = (),
+    ) -> None:
+        self.record_format, self._names = record_format, names
+        self._parse: Parser | None = None
+        self._reads = ANY_FORMAT
+        if record_format is not None:
+            self._parse = make_parser(record_format, names, template_fields)
+            self._reads = keys_read(record_format, names, [*template_fields[0], *template_fields[1]])
+        on = {RULES[code].name for code in limits.on}
+        self._content = ContentRules(on, control_texts)
+        self._suspects = Suspects(self._content)
+        # Elsewhere the template's own text stands between a prompt and its answer.
+        self._touching = record_format in ("prompt_completion", "segments")
+
+    def judge(self, block: LineBlock, tally: Tally) -> list[Good]:
+        """Add a block's findings to the tally; the records that have their shape are returned."""
+        good: list[Good] = []
+        first, parse, always = tally.lines, self._parse, self._content.needs_all
+        suspects = self._suspects.of(block.lines)
+        tally.lines += len(block.lines)
+        for index, record in enumerate(decode_lines(block.lines, self._reads)):
+            if record is None:
+                tally.add_once("J023", first + index)
+                continue
+            tally.records += 1
+            try:
+                if isinstance(record, RecordError):
+                    raise record
+                conversation = parse(record) if parse is not None else None
+            except RecordError as problem:
+                refuse(problem, block, index, first + index, tally)
+                continue
+            groups = suspects.get(index, 0)
+            looks_odd = False
+            if conversation is not None:
+                good.append(Good(index, record, conversation))
+                looks_odd = self._looks_odd(conversation.messages)
+            if groups or always or looks_odd:
+                self._tell(record, conversation, groups, block.lines[index], first + index, tally)
+        if block.widths is not None and block.first_byte + sum(block.widths):
+            _note_carriage_returns(block, first, tally)
+        return good
+
+    def _looks_odd(self, messages: Sequence[Message]) -> bool:
+        """Whether a record may break one of the rules on how its messages go together."""
+        if not messages:
+            return self._touching  # only segments
+        if messages[-1].role == "user":
+            return True
+        for before, after in pairwise(messages):
+            if before.content == after.content:
+                return True
+        return self._touching and messages[-2].content[-1:].isspace()
+
+    def _tell(
+        self,
+        record: dict[str, Any],
+        conversation: Conversation | None,
+        groups: int,
+        raw: bytes,
+        line: int,
+        tally: Tally,
+    ) -> None:
+        """Add what is wrong with the texts of one record."""
+        texts = texts_of(record, self.record_format if conversation else None, self._names)
+        flaws: list[tuple[Text, Flaw]] = []
+        if conversation is not None:
+            flaws += self._order_flaws(texts, conversation.messages)
+        if groups or self._content.needs_all:
+            flaws += [(text, flaw) for text in texts for flaw in self._content.flaws(text, groups)]
+        for text, flaw in flaws:
+            code = BY_NAME[flaw.name].code
+            column = column_in(raw, text.path, flaw.at) if tally.keeps(code) else None
+            tally.add(code, flaw.message, line, column)
+
+    def _order_flaws(self, texts: Sequence[Text], messages: Sequence[Message]) -> Iterator[tuple[Text, Flaw]]:
+        """What is wrong with how a record's texts follow each other."""
+        for before, message in pairwise(messages):
+            if message.role == "assistant" and before.role == "user" and before.content == message.content:
+                answer = next((t for t in texts if t.part == "answer" and t.text == message.content), None)
+                if answer is not None:
+                    yield answer, Flaw("answer_is_prompt", 0, "the answer is the same text as the prompt")
+        if messages and messages[-1].role == "user" and texts and texts[-1].part == "prompt":
+            yield texts[-1], Flaw("trailing_user_turn", 0, "nobody answers this turn, so it teaches nothing")
+        for text in texts:
+            if text.touches and text.text[-1:].isspace():
+                at = len(text.text.rstrip())
+                yield text, Flaw("prompt_ends_in_space", at, f"the prompt ends in {text.text[at:][:8]!r}")
+
+
+def refuse(error: RecordError, block: LineBlock, index: int, line: int, tally: Tally) -> None:
+    """Add the finding of a record that a stage refused."""
+    rule = BY_NAME[error.code]
+    column = None
+    if tally.keeps(rule.code):
+        column = make_reject(error, block.lines[index], block.file, line, 0).column
+    tally.add(rule.code, error.message, line, column)
+
+
+def _note_carriage_returns(block: LineBlock, first: int, tally: Tally) -> None:
+    """Lines whose carriage return was taken off are two bytes longer than they look."""
+    for index, (width, line) in enumerate(zip(block.widths or (), block.lines, strict=True)):
+        if width == len(line) + 2:
+            tally.add_once("J022", first + index)

@@ -1,0 +1,112 @@
+"""Split -> its findings; the result depends on nothing else, so splits can be judged side by side."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sftcli.errors import FileError
+from sftcli.plan import Split
+from sftcli.read import LineBlock, read_blocks
+from sftcli.rules.catalogue import BY_NAME
+from sftcli.validate.judge import Good, Judge
+from sftcli.validate.overlap import OtherSet
+from sftcli.validate.repeats import Prints
+from sftcli.validate.tally import Limits, Tally
+
+if TYPE_CHECKING:
+    from sftcli.validate.tokens import TokenJudge
+
+_BLOCK_BYTES = 1 << 18  # its lines, records and texts together stay in the processor's cache
+_BOM_BYTES = 3
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A file that cannot be read as what it says it is."""
+
+    name: str
+    message: str
+    line: int | None = None
+    column: int | None = None
+
+
+@dataclass
+class Judged:
+    """What a split came to. `fault`: what ended the reading of its file."""
+
+    tally: Tally
+    prints: Prints = field(default_factory=Prints)
+    fault: Fault | None = None
+
+
+@dataclass(frozen=True)
+class Judges:
+    """What a file's records are judged by; `first_line` of an unknown format is told where it is."""
+
+    records: Judge
+    tokens: "TokenJudge | None" = None
+    repeats: bool = False
+    other: OtherSet | None = None
+
+
+def judge_split(
+    split: Split,
+    blocks: Iterator[LineBlock],
+    judges: Judges,
+    limits: Limits,
+    progress: Callable[[int], None] | None = None,
+) -> Judged:
+    """Judge a split's lines, which `blocks` holds."""
+    judged = Judged(Tally(limits))
+    tally = judged.tally
+    try:
+        for block in blocks:
+            first = tally.lines
+            if first == 0 and split.kind == "jsonl" and block.first_byte == _BOM_BYTES:
+                tally.add_once("J021", 0)
+            good = judges.records.judge(block, tally)
+            _judge_more(good, block, first, judges, judged)
+            tally.end_block()
+            if progress is not None:
+                progress(block.width)
+            if tally.is_full:
+                break
+    except FileError as problem:
+        judged.fault = fault_of(problem, split.file)
+    return judged
+
+
+def _judge_more(good: list[Good], block: LineBlock, first: int, judges: Judges, judged: Judged) -> None:
+    """The rules that need more than one record, or its tokens."""
+    if judges.tokens is not None:
+        judges.tokens.judge(good, block, first, judged.tally)
+    conversations = [one.conversation for one in good]
+    if judges.repeats:
+        judged.prints.add(conversations, [first + one.index for one in good])
+    if judges.other is None:
+        return
+    told = set()
+    for index, one in enumerate(good):
+        place = judges.other.same_prompt(one.conversation)
+        if place is not None:
+            told.add(index)
+            judged.tally.add("D004", f"the same prompt stands at {place}", first + one.index, 1)
+    for index, place, common, size in judges.other.overlaps(conversations):
+        if index not in told:
+            message = f"{common} of the {size} runs of 13 words at {place} stand here ({common / size:.0%})"
+            judged.tally.add("D005", message, first + good[index].index, 1)
+
+
+def fault_of(problem: FileError, file: str) -> Fault:
+    """A FileError's rule, and its message without the file's name and place."""
+    match = re.match(rf"{re.escape(file)}(?::(\d+))?(?::(\d+))?: (.*)", str(problem), re.DOTALL)
+    line, column, message = match.groups() if match else (None, None, str(problem))
+    name = getattr(problem, "code", "unreadable")
+    return Fault(
+        name if name in BY_NAME else "unreadable", message, line and int(line), column and int(column)
+    )
+
+
+def blocks_of(split: Split) -> Iterator[LineBlock]:
+    return read_blocks(split, _BLOCK_BYTES)

@@ -1,0 +1,133 @@
+"""What stands in another data set too, such as one for evaluation: the --against rules of family D.
+
+As in the decontamination of GPT-3 (Brown et al. 2020, appendix C), texts are compared by runs of 13
+words, without case and punctuation, and runs that more than 10 of the other set's records have are
+left out as common phrases. There one common run was enough; here a share of the other record's runs
+is asked for, since one run of 13 words is often a quotation. Records of fewer words are compared
+whole alone.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from sftcli.conversation import Conversation
+
+WORDS = 13
+MOST_RECORDS = 10
+OVERLAP = 0.5
+
+Hashes = npt.NDArray[np.uint64]
+_WORD = re.compile(r"\w+")
+_STEP = np.uint64(0x9E3779B97F4A7C15)  # odd, and its bits are well mixed
+_TABLE_BITS = 22
+
+
+@dataclass
+class OtherSet:
+    """The other set's prompts and runs of words.
+
+    `overlap`: the share of a record's runs (0 to 1) from which on it is told; at 0 one run is enough.
+    """
+
+    overlap: float = OVERLAP
+    places: list[str] = field(default_factory=list)
+    _prompts: dict[int, int] = field(default_factory=dict)
+    _texts: list[str] = field(default_factory=list)
+
+    def add(self, conversation: Conversation, place: str) -> None:
+        """Add a record before the set is used."""
+        prompt = prompt_of(conversation)
+        if prompt:
+            self._prompts.setdefault(hash(prompt), len(self.places))
+        self._texts.append(_words_of(conversation))
+        self.places.append(place)
+
+    def index(self) -> None:
+        """Make the set ready, once all its records are there."""
+        runs, owner = _runs(self._texts)
+        self._texts = []
+        pairs = np.unique(np.stack([runs, owner.astype(np.uint64)]), axis=1) if len(runs) else None
+        if pairs is None:
+            self._runs, self._owner = np.zeros(0, np.uint64), np.zeros(0, np.int64)
+        else:
+            self._runs, self._owner = pairs[0], pairs[1].astype(np.int64)
+            _, which, counts = np.unique(self._runs, return_inverse=True, return_counts=True)
+            rare = counts[which] <= MOST_RECORDS
+            self._runs, self._owner = self._runs[rare], self._owner[rare]
+        self._sizes = np.bincount(self._owner, minlength=len(self.places))
+        self._table = np.zeros(1 << _TABLE_BITS, np.bool_)
+        self._table[_slots(self._runs)] = True
+
+    def same_prompt(self, conversation: Conversation) -> str | None:
+        """The place in the other set where the record's prompt stands, if it does."""
+        prompt = prompt_of(conversation)
+        found = self._prompts.get(hash(prompt)) if prompt else None
+        return None if found is None else self.places[found]
+
+    def overlaps(self, conversations: Sequence[Conversation]) -> Iterable[tuple[int, str, int, int]]:
+        """For each record that holds enough of one in the other set: its index, that one's place,
+        how many of its runs are there, and how many it has."""
+        runs, record = _runs(list(map(_words_of, conversations)))
+        near = np.flatnonzero(self._table[_slots(runs)])
+        if not len(near):
+            return
+        pairs = np.unique(np.stack([runs[near], record[near].astype(np.uint64)]), axis=1)
+        first = np.searchsorted(self._runs, pairs[0], "left")
+        counts = np.searchsorted(self._runs, pairs[0], "right") - first
+        which = np.repeat(pairs[1].astype(np.int64), counts)
+        inside = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        others = self._owner[np.repeat(first, counts) + inside]
+        both, common = np.unique(np.stack([which, others]), axis=1, return_counts=True)
+        shares = common / self._sizes[both[1]] if len(common) else np.zeros(0)
+        for index in np.unique(both[0]).tolist():
+            here = np.flatnonzero(both[0] == index)
+            best = int(here[np.argmax(shares[here])])
+            if shares[best] >= self.overlap:
+                other = int(both[1, best])
+                yield index, self.places[other], int(common[best]), int(self._sizes[other])
+
+
+def prompt_of(conversation: Conversation) -> str:
+    """What the user says before the last answer, without case and with single spaces."""
+    if conversation.messages:
+        texts = [turn.content for turn in conversation.messages if turn.role == "user"]
+    elif conversation.segments:
+        texts = [part.text for part in conversation.segments if not part.trained] or [
+            part.text for part in conversation.segments
+        ]
+    else:
+        texts = [value for value in conversation.fields.values() if isinstance(value, str)]
+    return " ".join(" ".join(texts).split()).casefold()
+
+
+def _words_of(conversation: Conversation) -> str:
+    """All that is said but the system's text, which many records share."""
+    if conversation.messages:
+        return "\n".join(turn.content for turn in conversation.messages if turn.role != "system")
+    if conversation.segments:
+        return "\n".join(part.text for part in conversation.segments)
+    return "\n".join(value for value in conversation.fields.values() if isinstance(value, str))
+
+
+def _runs(texts: Sequence[str]) -> tuple[Hashes, npt.NDArray[np.int64]]:
+    """The hashes of all runs of WORDS words in R texts, uint64[N], and each one's text, int64[N]."""
+    words = [_WORD.findall(text.casefold()) for text in texts]
+    hashes = np.array([hash(word) for text in words for word in text], np.int64).view(np.uint64)
+    sizes = np.array([len(text) for text in words], np.int64)
+    if len(hashes) < WORDS:
+        return np.zeros(0, np.uint64), np.zeros(0, np.int64)
+    count = len(hashes) - WORDS + 1
+    runs = np.zeros(count, np.uint64)
+    for at in range(WORDS):
+        runs = runs * _STEP + hashes[at : at + count]
+    owner = np.repeat(np.arange(len(texts)), sizes)
+    whole = owner[:count] == owner[WORDS - 1 :]
+    return runs[whole], owner[:count][whole]
+
+
+def _slots(runs: Hashes) -> npt.NDArray[np.int64]:
+    return ((runs * _STEP) >> np.uint64(64 - _TABLE_BITS)).astype(np.int64)

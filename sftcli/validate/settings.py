@@ -1,0 +1,169 @@
+"""Settings: which rules are on, and how much of what they find is too much."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sftcli.config import Config
+from sftcli.errors import ConfigError, UsageError
+from sftcli.rules.catalogue import RULES, names, selected
+from sftcli.validate.overlap import OVERLAP
+from sftcli.validate.tally import Limits
+from sftcli.yamlfile import OPTIONS, check_keys, convert, load_yaml
+
+_PYPROJECT = "pyproject.toml"
+_TABLE = "[tool.sftcli]"
+LISTED = 1000
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the gate asks for. The field names are the keys of a config and, with dashes, the flags.
+
+    `max_bad` and the values of `fail_over` are numbers, or shares of the records such as "1%".
+    """
+
+    select: list[str] = []
+    extend_select: list[str] = []
+    ignore: list[str] = []
+    max_bad: int | str | None = None
+    fail_over: dict[str, int | str] = {}
+    max_errors: int = LISTED
+    strict: bool = False
+    against: list[str] = []
+    overlap: float = OVERLAP
+    vocab_size: int | None = None
+    num_proc: int | None = None
+
+    def rules_on(self, *, tokens: bool) -> frozenset[str]:
+        """The codes of the rules that run; `tokens`: whether there is a tokenizer.
+
+        Raises UsageError where none of those asked for can run.
+        """
+        chosen = selected(self.select, self.extend_select, self.ignore)
+        on = {code for code in chosen if tokens or not code.startswith("T")}
+        on -= set() if self.against else {"D004", "D005"}
+        if chosen and not on:
+            missing = "--against" if all(code.startswith("D") for code in chosen) else "a tokenizer (-t)"
+            raise UsageError(f"--select {','.join(self.select)}: these rules need {missing}")
+        if not on:
+            raise UsageError("no rule is on; leave some of --ignore out")
+        return frozenset(on)
+
+    def limits(self, on: frozenset[str], count_all: bool = False) -> Limits:
+        """What is kept of what is found; `count_all`: reading goes on to the end in any case."""
+        allowed = self.max_bad is not None or bool(self.fail_over)
+        serious = {code for code in on if self.strict or RULES[code].severity == "error"}
+        serious -= {code for code in on if self.limit_of(code) is not None}
+        stop = None if allowed or count_all else self.max_errors
+        return Limits(on, frozenset(serious), self.max_errors, stop)
+
+    def limit_of(self, code: str) -> "Limit | None":
+        """The limit of one rule: that of the most exact key of `fail_over` that names it."""
+        keys = [key for key in self.fail_over if names(key.upper(), RULES[code]) or key == RULES[code].name]
+        return parse_limit(self.fail_over[max(keys, key=len)], "--fail-over") if keys else None
+
+    def failures(self, counts: Mapping[str, int], bad: int, records: int) -> list[str]:
+        """Why the run fails, in words; empty where it does not. `bad`: records that break a rule."""
+        found = []
+        for code in sorted(counts):
+            limit = self.limit_of(code)
+            if limit is not None and limit.is_exceeded(counts[code], records):
+                found.append(f"{code}: {counts[code]:,} of {records:,} records, over its limit of {limit}")
+        most = parse_limit(self.max_bad, "--max-bad") if self.max_bad is not None else Limit(0, False)
+        if most.is_exceeded(bad, records):
+            over = f", over the limit of {most}" if self.max_bad is not None else ""
+            found.append(f"{bad:,} of {records:,} records are bad{over}")
+        return found
+
+
+class Limit(msgspec.Struct, frozen=True):
+    """How many are allowed: a number, or a share of the records in percent."""
+
+    value: float
+    is_share: bool
+
+    def is_exceeded(self, count: int, records: int) -> bool:
+        return count > (self.value * records / 100 if self.is_share else self.value)
+
+    def __str__(self) -> str:
+        return f"{self.value:g}{'%' if self.is_share else ''}"
+
+
+def parse_limit(written: int | str, where: str) -> Limit:
+    """10, "10" or "0.5%". Raises ConfigError for anything else."""
+    match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)%", str(written).strip())
+    if match is None or float(match[2] or 0) > 100:
+        raise ConfigError(f"{where} {written}: expected a number of records, or a share such as 1%")
+    return Limit(float(match[1] or match[2]), match[2] is not None)
+
+
+def load_settings(
+    config: str | None, flags: Mapping[str, Any], folder: Path | None = None
+) -> tuple[Settings, dict[str, Any]]:
+    """The settings, and the options of a Config that stand in the same file.
+
+    They are read from the YAML file `config`, or else from the nearest pyproject.toml at or above
+    `folder` (None: the current one) that has a table [tool.sftcli]; `flags` win over both. Raises
+    ConfigError that names the file, the key, and the nearest known one.
+    """
+    if config is not None:
+        where, data = config, load_yaml(Path(config))
+    else:
+        where, data = _from_pyproject(folder or Path.cwd())
+    own = Settings.__struct_fields__
+    check_keys(data, (*own, *Config.__struct_fields__), where, ConfigError)
+    mine = {key: value for key, value in data.items() if key in own}
+    rest = {key: value for key, value in data.items() if key not in own}
+    convert(mine, Settings, where)
+    convert(rest, Config, where)
+    given = {key: value for key, value in flags.items() if value not in (None, (), [], {}, False)}
+    settings = convert(mine | given, Settings, OPTIONS)
+    _check(settings)
+    return settings, rest
+
+
+def _from_pyproject(folder: Path) -> tuple[str, dict[str, Any]]:
+    for place in (folder, *folder.parents):
+        path = place / _PYPROJECT
+        if path.is_file():
+            table = _table(path)
+            if table is not None:
+                return f"{path} {_TABLE}", {key.replace("-", "_"): value for key, value in table.items()}
+    return OPTIONS, {}
+
+
+def _table(path: Path) -> dict[str, Any] | None:
+    import tomllib
+
+    try:
+        tool = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise ConfigError(f"{path}: not TOML: {problem}") from None
+    except OSError as problem:
+        raise ConfigError(f"{path}: cannot be read: {problem.strerror}") from None
+    table = tool.get("sftcli") if isinstance(tool, dict) else None
+    if table is not None and not isinstance(table, dict):
+        raise ConfigError(f"{path}: tool.sftcli: expected a table {_TABLE}")
+    return table
+
+
+def _check(settings: Settings) -> None:
+    if settings.max_bad is not None:
+        parse_limit(settings.max_bad, "--max-bad")
+    for selector, written in settings.fail_over.items():
+        selected([selector])
+        parse_limit(written, f"--fail-over {selector}")
+    for key in ("max_errors", "vocab_size", "num_proc"):
+        value = getattr(settings, key)
+        if value is not None and value < 1:
+            raise ConfigError(f"{key}: expected 1 or more, found {value}")
+    if not 0 <= settings.overlap <= 1:
+        raise ConfigError(f"overlap: expected a share from 0 to 1, found {settings.overlap}")
+
+
+def split_list(texts: Sequence[str]) -> list[str]:
+    """("C,J001", "R") as single selectors."""
+    return [part.strip() for text in texts for part in text.split(",") if part.strip()]
