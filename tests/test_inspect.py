@@ -30,6 +30,7 @@ from sftcli.cli.against import OtherOptions
 from sftcli.cli.inspect import ONLY
 from sftcli.config import load_config
 from sftcli.errors import DataError, EnvironmentFault, FileError, TokenizerError, UsageError
+from sftcli.templates import builtin_names, load_template
 from sftcli.tokenizer import Tokenizer, load_tokenizer
 from sftcli.view import views
 from sftcli.view.dataset import Dataset
@@ -474,8 +475,36 @@ def stretches(row: list[tuple[str, bool, bool]]) -> list[list[tuple[str, bool, b
 
 
 def ends(stretch: Sequence[tuple[str, bool, bool]]) -> bool:
-    deciding = [token for token in stretch if token[0] not in "w " or token[2]]
-    return bool(deciding) and (deciding[-1][0] == "e" or deciding[-1][2])
+    solid = [kind for kind, _, _ in stretch if kind not in "w "]
+    return stretch[-1][2] or solid[-1:] == ["e"]
+
+
+@pytest.mark.parametrize("template", [*builtin_names(), "tokenizer"])
+@pytest.mark.parametrize("eos", ["turn", "none", "last"])
+def test_rows_of_the_built_in_templates_end_unless_their_terminators_are_masked(
+    tmp_path: Path, template: str, eos: str
+) -> None:
+    """Raw data and shards, of which only the first knows the text of the template."""
+    layout = None if template == "tokenizer" else load_template(template)
+    own = [token for token in layout.control_tokens if "{" not in token] if layout else []
+    options = {"template": template, "train_on_eos": eos}
+    options |= {"add_special_tokens": [token for token in own if token not in demo().control_tokens]}
+    if template in ("alpaca", "plain"):
+        rows = [{"instruction": "a", "output": text} for text in ("b", "b\n", "Hello, all")]
+        file = write(
+            tmp_path / "in.jsonl", *(row | {"prompt": "a\n", "completion": row["output"]} for row in rows)
+        )
+        options["record_format"] = "alpaca" if template == "alpaca" else "prompt_completion"
+        unended = [0, 1, 2] if eos == "none" else []
+    else:
+        file = write(
+            tmp_path / "in.jsonl", chat("Hi", "b"), chat("Hi", "b\n"), chat("a", "Yes", "c", "d  \n")
+        )
+        unended = {"turn": [], "none": [0, 1, 2], "last": [2]}[eos]
+    make(tmp_path / "out", file, **options)
+    selection = Selection(marks=("no-terminator",))
+    assert [row.row for row in Search(raw(file, **options), selection)] == unended
+    assert [row.row for row in Search(Dataset(tmp_path / "out"), selection)] == unended
 
 
 @cache

@@ -44,7 +44,9 @@ class MarkFinder:
         return {
             "zero-trained": batch.trained_counts == 0,
             "truncated": too_long,
-            "no-terminator": self.unended(batch.ids, batch.trained, batch.offsets, _is_template(batch, rows)),
+            "no-terminator": self.unended(
+                batch.ids, batch.trained, batch.offsets, _ends_in_template(batch, rows)
+            ),
             "straddle": batch.straddles.sum(axis=1) > 0,
             "control-text": np.array(control_text, np.bool_),
         }
@@ -58,21 +60,19 @@ class MarkFinder:
     ) -> Bools:
         """bool[R]: rows with a trained stretch of tokens that nothing ends.
 
-        A stretch is ended where its last token that is not white space is a control token, or
-        template text; which tokens are (`template`, bool[T]) is not known of a shard.
+        A stretch is ended where its last token ends in template text (`template`, bool[T], not
+        known of a shard), or where its last token that is not white space is a control token.
         """
-        ends = self._control[ids]
-        if template is not None:
-            ends |= template
         firsts = np.zeros(len(ids) + 1, np.bool_)
         firsts[offsets[:-1]] = True  # the first token of each row, where a stretch begins anew
         lasts = trained & (firsts[1:] | ~np.append(trained[1:], np.False_))
-        # For each token the last one up to it that decides, which must be of the same stretch.
-        decides = trained & (ends | ~self._is_white(ids))
-        place = np.maximum.accumulate(np.where(decides, np.arange(len(ids)), -1))
         begins = trained & (firsts[:-1] | ~np.concatenate(([False], trained[:-1])))
+        # For each token where its stretch began, and the last one up to it that is not white space.
         begin = np.maximum.accumulate(np.where(begins, np.arange(len(ids)), -1))
-        unended = lasts & ~((place >= begin) & ends[place])
+        solid = np.maximum.accumulate(np.where(trained & ~self._is_white(ids), np.arange(len(ids)), -1))
+        unended = lasts & ~((solid >= begin) & self._control[ids[solid]])
+        if template is not None:
+            unended &= ~template
         return sums(unended, offsets) > 0
 
     def _is_white(self, ids: npt.NDArray[np.integer]) -> Bools:
@@ -84,9 +84,17 @@ class MarkFinder:
         return white
 
 
-def _is_template(batch: TokenBatch, rows: Sequence[Rendered]) -> Bools:
-    """bool[T]: which tokens stand for template text."""
+def _ends_in_template(batch: TokenBatch, rows: Sequence[Rendered]) -> Bools:
+    """bool[T]: which tokens end in template text.
+
+    A batch gives a token to the piece of its first byte; where no token begins in the pieces after
+    that, it reaches to the last of them (a template's space before an answer of one token).
+    """
     counts = np.array([len(row.pieces) for row in rows], np.int64)
     content = np.array([piece.content for row in rows for piece in row.pieces], np.bool_)
-    first_piece = np.repeat(np.cumsum(counts) - counts, batch.lengths)
-    return ~content[first_piece + batch.piece]
+    following = np.append(batch.piece[1:], np.int32(0)).astype(np.int64)
+    filled = batch.lengths > 0
+    following[batch.offsets[1:][filled] - 1] = counts[filled]
+    last = np.maximum(batch.piece, following - 1)
+    ends: Bools = ~content[np.repeat(np.cumsum(counts) - counts, batch.lengths) + last]
+    return ends
