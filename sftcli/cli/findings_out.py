@@ -1,5 +1,6 @@
 """Findings to where they were asked for: standard output, or a file."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def put_findings(
     silent = quiet and not found.counts
     if output is None:
         if not (silent and format_ in ("text", "github")):
-            write_findings(found, rules, format_, click.get_text_stream("stdout"), screen)
+            write_findings(found, rules, format_, sys.stdout, screen)
         return
     try:
         with Path(output).open("w", encoding="utf-8", errors="backslashreplace") as out:

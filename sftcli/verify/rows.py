@@ -88,8 +88,11 @@ def _types(arrays: "dict[str, pa.Array]") -> Fault | None:
     types |= {column.name: column.type for column in schema()}
     for name, array in arrays.items():
         if not (pa.types.is_list(array.type) and array.type.value_type == types[name].value_type):
-            wanted = f"list<{types[name].value_type}>"
-            return Fault(len(array), 0, f"the column {name} is {array.type}, and should be {wanted}")
+            own, wanted = (
+                str(type_).replace("element: ", "").replace("item: ", "")
+                for type_ in (array.type, types[name])
+            )
+            return Fault(len(array), 0, f"its column {name} is {own}, and should be {wanted}")
     return None
 
 

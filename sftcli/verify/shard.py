@@ -43,6 +43,9 @@ def check_shard(
         yield Finding("V006", f"{reason}; {_AGAIN}", str(path))
         return
     for code, fault in sorted(whole.faults.items()):
+        if code == "V007":  # all of its rows
+            yield Finding(code, f"{fault.detail}; {_AGAIN}", str(path))
+            continue
         row = first_row + fault.first
         more = f" (and in {counted(fault.rows - 1, 'more row')})" if fault.rows > 1 else ""
         see = f"; see `sftcli inspect {folder} --row {row}`" if code in _TO_BE_SEEN else ""
