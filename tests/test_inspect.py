@@ -8,6 +8,7 @@ import gzip
 import json
 import random
 import re
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -299,6 +300,22 @@ def test_a_folder_without_its_manifest_is_refused(tmp_path: Path, sftcli_here: H
     ended = sftcli_here("inspect", str(tmp_path / "out"))
     assert (ended.code, ended.out) == (3, "")
     assert "has no manifest.json: an incomplete dataset, or none made by sftcli" in ended.err
+
+
+@pytest.mark.parametrize("missing", ["tokenizer", "shard"])
+def test_a_folder_that_is_not_whole_is_refused(tmp_path: Path, sftcli_here: Here, missing: str) -> None:
+    out = tmp_path / "out"
+    make(out, write(tmp_path / "in.jsonl", *TALKS), template="chatml")
+    if missing == "tokenizer":
+        shutil.rmtree(out / "tokenizer")
+        message = f"{out}: its tokenizer/ is missing; copy it there again, or run prepare again"
+    else:
+        [shard] = out.glob("*.parquet")
+        shard.unlink()
+        message = f"{shard}: cannot be read: "
+    ended = sftcli_here("inspect", str(out))
+    assert (ended.code, ended.out) == (3, "")
+    assert ended.err.startswith(f"error: {message}")
 
 
 def test_a_shard_with_fewer_rows_than_its_manifest_says(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sftcli.batch import IGNORE
-from sftcli.errors import OutputError, UsageError
+from sftcli.errors import EnvironmentFault, OutputError, UsageError
 from sftcli.manifest import MANIFEST, read_manifest
 from sftcli.tokenizer import Tokenizer, load_tokenizer
 from sftcli.view.facts import facts_of
@@ -54,6 +54,10 @@ class Dataset:
         except (KeyError, TypeError, ValueError):
             raise OutputError(f"{folder / MANIFEST}: not a manifest of sftcli") from None
         self.rows = self.seen = self._bounds[-1]
+        if not (folder / "tokenizer").is_dir():  # the hub must not be asked for such a name
+            raise EnvironmentFault(
+                f"{folder}: its tokenizer/ is missing; copy it there again, or run prepare again"
+            )
         self.tokenizer: Tokenizer = load_tokenizer(str(folder / "tokenizer"))
         self.files = [str(folder / shard["file"]) for shard in self._shards] + [str(folder / MANIFEST)]
         self.tell: Callable[[int], None] = lambda done: None
