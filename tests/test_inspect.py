@@ -425,11 +425,13 @@ def test_searched_tokens_give_the_rows_whose_text_holds_it(any_tokenizer: Tokeni
         joined = "".join(texts) or "a"  # what spans two rows could be found by mistake
         start = data.draw(st.integers(0, len(joined) - 1))
         wanted = joined[start : start + data.draw(st.integers(1, 6))]
-        pattern = data.draw(st.sampled_from(["", "a.", "[^a]$", r"\\x", r"^\W"]))
+        patterns = data.draw(st.lists(st.sampled_from(["a.", "[^a]$", r"\\x", r"^\W"]), max_size=1))
         flat = np.array([i for row in rows for i in row], np.int32)
         offsets = np.cumsum([0, *map(len, rows)])
-        found = search.holding(Wanted((wanted,), (re.compile(pattern),)), flat, offsets).tolist()
-        assert found == [wanted in text and re.search(pattern, text) is not None for text in texts]
+        found = search.holding(Wanted((wanted,), tuple(map(re.compile, patterns))), flat, offsets)
+        assert found.tolist() == [
+            wanted in text and all(re.search(pattern, text) for pattern in patterns) for text in texts
+        ]
 
     check()
 
