@@ -38,13 +38,17 @@ _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 # The overrides, embeddings and isolates of CVE-2021-42574. The marks U+200E, U+200F and U+061C stay:
 # people who write from right to left need them.
 _BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
-# The first byte of a character in UTF-8 and one that continues it, both read as Windows-1252.
-_TWO_BYTES = re.compile(
-    "[\u00c2-\u00f4][\u0080-\u00bf\u20ac\u201a\u0192\u201e\u2026\u2020\u2021\u02c6\u2030\u0160\u2039"
-    "\u0152\u017d\u2018\u2019\u201c\u201d\u2022\u2013\u2014\u02dc\u2122\u0161\u203a\u0153\u017e\u0178]"
+# The first byte of a character in UTF-8 and those that continue it, read as Windows-1252.
+_CONTINUES = (
+    "[\u0080-\u00bf\u20ac\u201a\u0192\u201e\u2026\u2020\u2021\u02c6\u2030\u0160\u2039\u0152\u017d"
+    "\u2018\u2019\u201c\u201d\u2022\u2013\u2014\u02dc\u2122\u0161\u203a\u0153\u017e\u0178]"
+)
+_GARBLED = re.compile(
+    f"[\u00c2-\u00df]{_CONTINUES}|[\u00e0-\u00ef]{_CONTINUES}{{2}}|[\u00f0-\u00f4]{_CONTINUES}{{3}}"
 )
 # Any of these; most texts that are looked at have none.
-_ODD = re.compile(f"{_UNPRINTABLE.pattern}|{_BIDI.pattern}|\ufffd|{_TWO_BYTES.pattern}")
+_ODD = re.compile(f"{_UNPRINTABLE.pattern}|{_BIDI.pattern}|\ufffd|{_GARBLED.pattern}")
+_PLAIN = b"\t\n\r" + bytes(range(0x20, 0x7F))
 _FENCE = re.compile(r"^[ \t>]*(?:[-*+]|\d+[.)])?[ \t]*(`{3,})([^`\n]*)$", re.MULTILINE)
 _THINK = re.compile("</?think>")
 _SHOWN_BIDI = {
@@ -95,7 +99,7 @@ class ContentRules:
 
     def flaws(self, text: Text, groups: int = ALL) -> Iterator[Flaw]:
         """What is wrong with a text, of the rules in `groups`; each rule once."""
-        if groups & CHARACTERS and _ODD.search(text.text) is None:
+        if groups & CHARACTERS and not _is_odd(text.text):
             groups &= ~CHARACTERS
         for group, test in self._tests:
             if group & groups:
@@ -105,6 +109,13 @@ class ContentRules:
 
     def _control_text(self, text: Text) -> Iterator[Flaw]:
         yield from _first("control_text", self._control, text, lambda found: f"{found!r} in the data")
+
+
+def _is_odd(text: str) -> bool:
+    """Whether a text may hold a character that one of the rules is about."""
+    if text.isascii():
+        return bool(text.encode().translate(None, _PLAIN))
+    return _ODD.search(text) is not None
 
 
 def _first(name: str, pattern: re.Pattern[str], text: Text, say: Callable[[str], str]) -> Iterator[Flaw]:
@@ -126,7 +137,7 @@ def _replacement_character(text: Text) -> Iterator[Flaw]:
 
 
 def _mojibake(text: Text) -> Iterator[Flaw]:
-    match = _TWO_BYTES.search(text.text)
+    match = _GARBLED.search(text.text)
     if match is None:
         return
     import ftfy

@@ -47,7 +47,7 @@ def fix(config: Config, output: str, rules: frozenset[str]) -> Counter[str]:
                 if judges is None:
                     judges, blocks, _ = maker.make(blocks)
                 for block in blocks:
-                    good = {one.index: one for one in judges.records.judge(block, Tally(limits))}
+                    good = {one.at: one for one in judges.records.judge(block, Tally(limits))}
                     record_format = judges.records.record_format
                     out.writelines(_mended(block, good, record_format, config.field, on, mended))
         os.replace(unfinished, output)

@@ -8,7 +8,7 @@ import os
 import pickle
 import signal
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from typing import BinaryIO, TypeVar
 
@@ -20,7 +20,9 @@ _SIZE = struct.Struct("<Q?")
 _PIPE_BYTES = 1 << 20
 
 
-def in_order(task: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
+def in_order(
+    task: Callable[[Item], Result], items: Sequence[Item], workers: int
+) -> Generator[Result, None, None]:
     """`task` of each item; this process is one of the `workers`.
 
     Raises what `task` raises where that is an EnvironmentFault, and one of its own where a process

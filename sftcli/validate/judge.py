@@ -21,9 +21,9 @@ TemplateFields = tuple[Sequence[str], Sequence[str]]
 
 
 class Good(NamedTuple):
-    """A record that has its shape: its line's index in the block, and what it says."""
+    """A record that has its shape: the index of its line in the block, and what it says."""
 
-    index: int
+    at: int
     record: dict[str, Any]
     conversation: Conversation
 
@@ -54,34 +54,36 @@ class Judge:
         # Elsewhere the template's own text stands between a prompt and its answer.
         self._touching = record_format in ("prompt_completion", "segments")
 
-    def judge(self, block: LineBlock, tally: Tally) -> list[Good]:
-        """Add a block's findings to the tally; the records that have their shape are returned."""
+    def judge(self, block: LineBlock, tally: Tally, *, want_good: bool = True) -> list[Good]:
+        """Add a block's findings to the tally; the records that have their shape are returned.
+
+        Without `want_good` none is.
+        """
         good: list[Good] = []
-        first, parse, always = tally.lines, self._parse, self._content.needs_all
+        first, parse, always = tally.lines, self._parse or _no_parser, self._content.needs_all
         suspects = self._suspects.of(block.lines)
         tally.lines += len(block.lines)
+        tally.records += len(block.lines)
         for index, record in enumerate(decode_lines(block.lines, self._reads)):
             if record is None:
+                tally.records -= 1
                 tally.add_once("J023", first + index)
                 continue
-            tally.records += 1
             try:
                 if isinstance(record, RecordError):
                     raise record
-                conversation = parse(record) if parse is not None else None
+                conversation = parse(record)
             except RecordError as problem:
                 refuse(problem, block, index, first + index, tally)
                 continue
-            groups = suspects.get(index, 0)
-            looks_odd = False
-            if conversation is not None:
+            if want_good:
                 good.append(Good(index, record, conversation))
-                looks_odd = self._looks_odd(conversation.messages)
-            if groups or always or looks_odd:
+            if index in suspects or always or self._looks_odd(conversation.messages):
+                groups = suspects.get(index, 0)
                 self._tell(record, conversation, groups, block.lines[index], first + index, tally)
-        if block.widths is not None and block.first_byte + sum(block.widths):
+        if block.widths is not None:
             _note_carriage_returns(block, first, tally)
-        return good
+        return good if self._parse else []
 
     def _looks_odd(self, messages: Sequence[Message]) -> bool:
         """Whether a record may break one of the rules on how its messages go together."""
@@ -92,22 +94,20 @@ class Judge:
         for before, after in pairwise(messages):
             if before.content == after.content:
                 return True
-        return self._touching and messages[-2].content[-1:].isspace()
+        return self._touching and len(messages) > 1 and messages[-2].content[-1:].isspace()
 
     def _tell(
         self,
         record: dict[str, Any],
-        conversation: Conversation | None,
+        conversation: Conversation,
         groups: int,
         raw: bytes,
         line: int,
         tally: Tally,
     ) -> None:
         """Add what is wrong with the texts of one record."""
-        texts = texts_of(record, self.record_format if conversation else None, self._names)
-        flaws: list[tuple[Text, Flaw]] = []
-        if conversation is not None:
-            flaws += self._order_flaws(texts, conversation.messages)
+        texts = texts_of(record, self.record_format, self._names)
+        flaws = list(self._order_flaws(texts, conversation.messages))
         if groups or self._content.needs_all:
             flaws += [(text, flaw) for text in texts for flaw in self._content.flaws(text, groups)]
         for text, flaw in flaws:
@@ -128,6 +128,11 @@ class Judge:
             if text.touches and text.text[-1:].isspace():
                 at = len(text.text.rstrip())
                 yield text, Flaw("prompt_ends_in_space", at, f"the prompt ends in {text.text[at:][:8]!r}")
+
+
+def _no_parser(_record: dict[str, Any]) -> Conversation:
+    """What a record of an unknown format says: nothing that is known."""
+    return Conversation()
 
 
 def refuse(error: RecordError, block: LineBlock, index: int, line: int, tally: Tally) -> None:

@@ -1,6 +1,5 @@
 """Split -> its findings; the result depends on nothing else, so splits can be judged side by side."""
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -49,6 +48,10 @@ class Judges:
     repeats: bool = False
     other: OtherSet | None = None
 
+    @property
+    def needs_records(self) -> bool:
+        return self.tokens is not None or self.repeats or self.other is not None
+
 
 def judge_split(
     split: Split,
@@ -65,7 +68,7 @@ def judge_split(
             first = tally.lines
             if first == 0 and split.kind == "jsonl" and block.first_byte == _BOM_BYTES:
                 tally.add_once("J021", 0)
-            good = judges.records.judge(block, tally)
+            good = judges.records.judge(block, tally, want_good=judges.needs_records)
             _judge_more(good, block, first, judges, judged)
             tally.end_block()
             if progress is not None:
@@ -83,7 +86,7 @@ def _judge_more(good: list[Good], block: LineBlock, first: int, judges: Judges, 
         judges.tokens.judge(good, block, first, judged.tally)
     conversations = [one.conversation for one in good]
     if judges.repeats:
-        judged.prints.add(conversations, [first + one.index for one in good])
+        judged.prints.add(conversations, [first + one.at for one in good])
     if judges.other is None:
         return
     told = set()
@@ -91,21 +94,18 @@ def _judge_more(good: list[Good], block: LineBlock, first: int, judges: Judges, 
         place = judges.other.same_prompt(one.conversation)
         if place is not None:
             told.add(index)
-            judged.tally.add("D004", f"the same prompt stands at {place}", first + one.index, 1)
+            judged.tally.add("D004", f"the same prompt stands at {place}", first + one.at, 1)
     for index, place, common, size in judges.other.overlaps(conversations):
         if index not in told:
             message = f"{common} of the {size} runs of 13 words at {place} stand here ({common / size:.0%})"
-            judged.tally.add("D005", message, first + good[index].index, 1)
+            judged.tally.add("D005", message, first + good[index].at, 1)
 
 
 def fault_of(problem: FileError, file: str) -> Fault:
     """A FileError's rule, and its message without the file's name and place."""
-    match = re.match(rf"{re.escape(file)}(?::(\d+))?(?::(\d+))?: (.*)", str(problem), re.DOTALL)
-    line, column, message = match.groups() if match else (None, None, str(problem))
-    name = getattr(problem, "code", "unreadable")
-    return Fault(
-        name if name in BY_NAME else "unreadable", message, line and int(line), column and int(column)
-    )
+    place = ":".join(str(part) for part in (file, problem.line, problem.column) if part is not None)
+    name = problem.code if problem.code in BY_NAME else "unreadable"
+    return Fault(name, str(problem).removeprefix(f"{place}: "), problem.line, problem.column)
 
 
 def blocks_of(split: Split) -> Iterator[LineBlock]:
