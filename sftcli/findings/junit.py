@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from typing import NamedTuple, TextIO
-from xml.sax.saxutils import escape, quoteattr
 
 from sftcli.findings.finding import Findings
 from sftcli.findings.message import shown
@@ -71,10 +70,14 @@ def _write_case(suite: str, case: _Case, out: TextIO) -> None:
 
 
 def _attribute(text: str) -> str:
+    from xml.sax.saxutils import quoteattr  # it loads half of urllib
+
     return _ascii(quoteattr(_legal(text)))
 
 
 def _text(text: str) -> str:
+    from xml.sax.saxutils import escape
+
     return _ascii(escape(_legal(text)))
 
 
