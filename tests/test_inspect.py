@@ -35,7 +35,7 @@ from sftcli.templates import builtin_names, load_template
 from sftcli.tokenizer import Tokenizer, load_tokenizer
 from sftcli.view import views
 from sftcli.view.dataset import Dataset
-from sftcli.view.find import TokenSearch, Wanted, has_control_text
+from sftcli.view.find import TokenSearch, Wanted, has_control_text, rows_with
 from sftcli.view.json import row_json
 from sftcli.view.marks import MarkFinder
 from sftcli.view.raw import RawData
@@ -434,6 +434,21 @@ def test_searched_tokens_give_the_rows_whose_text_holds_it(any_tokenizer: Tokeni
         ]
 
     check()
+
+
+def test_text_that_reaches_into_the_next_row_is_not_found_there_and_hides_nothing() -> None:
+    found = rows_with(b"aa", b"aaa" + b"" + b"ba" + b"a", np.array([0, 1, 3, 3, 5, 6]))
+    assert found.tolist() == [False, True, False, False, False]
+
+
+def test_a_character_that_two_rows_share_is_in_neither(small: Callable[[str], Tokenizer]) -> None:
+    tokenizer = small("chatml")
+    a, first, second = (tokenizer.reference.token_to_id(text) for text in ("a", "Ã", "©"))
+    ids, offsets = np.array([a, first, second, a, first, second]), np.array([0, 2, 4, 6])
+    search = TokenSearch(tokenizer)
+    texts = {"é": [False, False, True], r"a\xc3": [True, False, False], r"\xa9a": [False, True, False]}
+    for text, rows in texts.items():
+        assert search.holding(Wanted((text,)), ids, offsets).tolist() == rows
 
 
 def test_a_token_s_text_is_that_of_the_tokenizers_library(any_tokenizer: Tokenizer) -> None:
