@@ -302,6 +302,13 @@ def test_a_folder_without_its_manifest_is_refused(tmp_path: Path, sftcli_here: H
     assert "has no manifest.json: an incomplete dataset, or none made by sftcli" in ended.err
 
 
+@pytest.mark.parametrize("shard", [{"file": "x.parquet"}, {"rows": 1}, {"file": 1, "rows": 1}, 7])
+def test_a_manifest_of_something_else_is_refused(tmp_path: Path, sftcli_here: Here, shard: object) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({"files": {}, "shards": [shard]}))
+    expected = f"error: {tmp_path}/manifest.json: not a manifest of sftcli\n"
+    assert sftcli_here("inspect", str(tmp_path)) == Ended(2, "", expected)
+
+
 @pytest.mark.parametrize("missing", ["tokenizer", "shard"])
 def test_a_folder_that_is_not_whole_is_refused(tmp_path: Path, sftcli_here: Here, missing: str) -> None:
     out = tmp_path / "out"

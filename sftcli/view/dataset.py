@@ -51,6 +51,7 @@ class Dataset:
         self._shards: list[dict[str, Any]] = self.manifest["shards"]
         try:
             self._bounds = [0, *accumulate(int(shard["rows"]) for shard in self._shards)]
+            self.files = [str(folder / name) for name in (*(s["file"] for s in self._shards), MANIFEST)]
         except (KeyError, TypeError, ValueError):
             raise OutputError(f"{folder / MANIFEST}: not a manifest of sftcli") from None
         self.rows = self.seen = self._bounds[-1]
@@ -59,7 +60,6 @@ class Dataset:
                 f"{folder}: its tokenizer/ is missing; copy it there again, or run prepare again"
             )
         self.tokenizer: Tokenizer = load_tokenizer(str(folder / "tokenizer"))
-        self.files = [str(folder / shard["file"]) for shard in self._shards] + [str(folder / MANIFEST)]
         self.tell: Callable[[int], None] = lambda done: None
         self._marks = MarkFinder(self.tokenizer)
         self._open: dict[int, Shard] = {}
