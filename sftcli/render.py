@@ -9,9 +9,7 @@ from typing import Literal
 
 from sftcli.conversation import Conversation, Message
 from sftcli.errors import RecordError
-from sftcli.rendered import Outline
-from sftcli.rendered import Piece as Piece
-from sftcli.rendered import Rendered as Rendered
+from sftcli.rendered import Outline, Piece, Rendered
 from sftcli.templates import PromptTemplate, RoleTemplate, TurnLayout
 
 TrainOn = Literal["assistant", "last", "all"]

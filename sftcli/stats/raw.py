@@ -7,7 +7,7 @@ from dataclasses import replace
 from sftcli.config import Config
 from sftcli.conversation import Conversation
 from sftcli.job import Job
-from sftcli.render import Rendered
+from sftcli.rendered import Rendered
 from sftcli.report import SplitReport
 from sftcli.run import Run
 from sftcli.split import Budget, Progress, read_split

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sftcli.batch import TokenBatch
-from sftcli.render import Rendered
+from sftcli.rendered import Rendered
 from sftcli.tokenizer import Tokenizer
 
 Mark = Literal["zero-trained", "truncated", "no-terminator", "straddle", "control-text"]

@@ -17,7 +17,7 @@ from sftcli.job import Job
 from sftcli.parse import decode_line, make_reject
 from sftcli.plan import STDIN
 from sftcli.read import LineBlock
-from sftcli.render import Rendered
+from sftcli.rendered import Rendered
 from sftcli.run import Run
 from sftcli.runs import RunBuilder
 from sftcli.split import render_record

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from sftcli.batch import IGNORE, TokenBatch
 from sftcli.errors import TokenizerError
-from sftcli.render import Rendered
+from sftcli.rendered import Rendered
 from sftcli.tokenizer import Tokenizer
 
 Origin = Literal["template", "content"]
