@@ -28,7 +28,15 @@ import sftcli
 from sftcli.templates import builtin_names
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("cli-*.txt"))
-COMMANDS = [["prepare"], ["inspect"], ["stats"], ["templates"], ["templates", "list"], ["templates", "show"]]
+COMMANDS = [
+    ["prepare"],
+    ["inspect"],
+    ["verify"],
+    ["stats"],
+    ["templates"],
+    ["templates", "list"],
+    ["templates", "show"],
+]
 CHAT = str(EXAMPLES / "chat.jsonl")
 CHATML = ("-t", "demo", "--template", "chatml")
 Here = Callable[..., Ended]
