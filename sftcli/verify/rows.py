@@ -49,8 +49,8 @@ def check_unit(shard: Shard, unit: int, vocabulary: int) -> UnitCheck:
     for array in arrays.values():
         array.validate(full=True)  # offsets out of bounds would lead outside the memory
     # Each of these must hold before the next can be looked at.
-    for code, fault in (("V007", _types(arrays)), ("V008", _nulls(arrays))):
-        if fault is not None:
+    for code, judge in (("V007", _types), ("V008", _nulls)):
+        if (fault := judge(arrays)) is not None:
             check.faults[code] = fault
             return check
     columns = {name: lists_of(array) for name, array in arrays.items()}
@@ -97,25 +97,26 @@ def _types(arrays: "dict[str, pa.Array]") -> Fault | None:
 
 
 def _nulls(arrays: "dict[str, pa.Array]") -> Fault | None:
+    broken: dict[int, str] = {}
     for name, array in arrays.items():
-        if array.null_count:
-            flags = array.is_null().to_numpy(zero_copy_only=False)
-            return _fault(flags, f"{name} is null")
-        if array.flatten().null_count:
-            rows = [index for index, row in enumerate(array) if row.values.null_count]
-            return Fault(len(rows), rows[0], f"{name} holds a null")
-    return None
+        if array.null_count or array.flatten().null_count:
+            for index, row in enumerate(array):
+                if not row.is_valid:
+                    broken.setdefault(index, f"{name} is null")
+                elif row.values.null_count:
+                    broken.setdefault(index, f"{name} holds a null")
+    return Fault(len(broken), min(broken), broken[min(broken)]) if broken else None
 
 
 def _unequal(columns: dict[str, Lists]) -> Fault | None:
     lengths = {name: np.diff(columns[name].offsets) for name in _PER_TOKEN if name in columns}
-    for name, these in lengths.items():
-        differ = these != lengths["input_ids"]
-        if differ.any():
-            row = int(differ.argmax())
-            own, ids = int(these[row]), int(lengths["input_ids"][row])
-            return _fault(differ, f"input_ids has {_values(ids)}, and {name} {own:,}")
-    return None
+    ids = lengths["input_ids"]
+    differ = np.any([these != ids for these in lengths.values()], axis=0)
+    if not differ.any():
+        return None
+    row = int(differ.argmax())
+    name, own = next((name, int(these[row])) for name, these in lengths.items() if these[row] != ids[row])
+    return _fault(differ, f"input_ids has {_values(int(ids[row]))}, and {name} {own:,}")
 
 
 def _values(number: int) -> str:
@@ -139,16 +140,17 @@ class _Rows:
 
     def wrong_labels(self) -> Fault | None:
         wrong = (self.labels != self.ids) & self.trained
-        if wrong.any():
-            at = int(wrong.argmax())
-            own = int(self.ids[at])
-            return self._at_tokens(
-                wrong,
-                f"has the id {own} and the label {int(self.labels[at])}, which should be {own} or {IGNORE}",
-            )
-        if self._padded and (padding := self.trained & (self.mask == 0)).any():
-            return self._at_tokens(padding, f"is padding, and has a label other than {IGNORE}")
-        return None
+        if self._padded:
+            wrong |= self.trained & (self.mask == 0)
+        if not wrong.any():
+            return None
+        at = int(wrong.argmax())
+        own, label = int(self.ids[at]), int(self.labels[at])
+        if own == label:
+            return self._at_tokens(wrong, f"is padding, and has a label other than {IGNORE}")
+        return self._at_tokens(
+            wrong, f"has the id {own} and the label {label}, which should be {own} or {IGNORE}"
+        )
 
     def untrained(self) -> Fault | None:
         bare = sums(self.trained, self.offsets) == 0
@@ -164,13 +166,16 @@ class _Rows:
     def wrong_mask(self) -> Fault | None:
         if not self._padded:
             return None
-        other = (self.mask != 0) & (self.mask != 1)
-        if other.any():
-            return self._at_tokens(other, f"has the attention mask {int(self.mask[other.argmax()])}")
         changes = np.diff(self.mask, prepend=self.mask[:1]) != 0
         changes[self.offsets[:-1][self.offsets[:-1] < len(changes)]] = False  # from row to row
-        torn = sums(changes, self.offsets) > 1
-        return _fault(torn, "its padding is not at one end") if torn.any() else None
+        other = (self.mask != 0) & (self.mask != 1)
+        has_other = sums(other, self.offsets) > 0
+        wrong = has_other | (sums(changes, self.offsets) > 1)
+        if not wrong.any():
+            return None
+        if has_other[wrong.argmax()]:
+            return _fault(wrong, f"its attention mask holds {int(self.mask[other.argmax()])}")
+        return _fault(wrong, "its padding is not at one end")
 
     def wrong_positions(self) -> Fault | None:
         """position_ids count each packed row from 0; seq_lengths are the packed rows' lengths."""
@@ -178,11 +183,14 @@ class _Rows:
         if packed is None:
             return self._uncounted(self._flags(self.offsets[:-1]))
         sizes = sums(packed.values, packed.offsets)
-        wrong = (sizes != self.lengths) | (sums(packed.values < 1, packed.offsets) > 0)
+        wrong = sizes != self.lengths
         if wrong.any():
             row = int(wrong.argmax())
             told = f"{int(sizes[row]):,}, and it has {int(self.lengths[row]):,} tokens"
             return _fault(wrong, f"its seq_lengths add up to {told}")
+        if (packed.values < 1).any():
+            own = int(packed.values.min())
+            return _fault(sums(packed.values < 1, packed.offsets) > 0, f"a part of it has {own} tokens")
         # Where packed rows begin: counted without padding, and then in the columns.
         starts = np.flatnonzero(self.mask != 0)[np.cumsum(packed.values) - packed.values]
         begins = self._flags(starts)
