@@ -43,7 +43,7 @@ class Shard:
         self.path = path
         try:
             self._file = _Parquet(path) if path.suffix == ".parquet" else _Arrow(path)
-        except (OSError, pa.ArrowException) as problem:
+        except (OSError, UnicodeDecodeError, pa.ArrowException) as problem:
             raise self._fault(problem) from None
         self.columns: list[str] = self._file.columns
         self.bounds: Ints = np.concatenate(([0], np.cumsum(self._file.rows, dtype=np.int64)))
@@ -148,7 +148,10 @@ class _Arrow:
 
         self._source = pa.memory_map(str(path))
         reader = pa.ipc.MessageReader.open_stream(self._source)
-        self._schema = pa.ipc.read_schema(reader.read_next_message())
+        try:
+            self._schema = pa.ipc.read_schema(reader.read_next_message())
+        except StopIteration:
+            raise pa.ArrowInvalid("an Arrow stream without a schema") from None
         self._messages = list(reader)
         self.columns: list[str] = self._schema.names
         self._source.seek(0)
