@@ -33,25 +33,34 @@ def selected(
     default is on only where its whole code, its name or ALL is given. Raises UsageError for a
     selector that names no rule.
     """
-    on = {_check(text): len(text) for text in (*select, *extend)}
-    off = {_check(text): len(text) for text in ignore}
+    on = [_check(text) for text in (*select, *extend)]
+    off = [_check(text) for text in ignore]
     chosen = set()
     for rule in RULES.values():
-        default = 0 if rule.default and not select else -1
-        whole = (rule.code, rule.name, "ALL")
-        wanted = max(
-            [default]
-            + [size for text, size in on.items() if names(text, rule) and (rule.default or text in whole)]
-        )
-        unwanted = max([-1, *(weight for text, weight in off.items() if names(text, rule))])
-        if wanted > unwanted:
+        default = 0 if rule.default and not select else _NOT
+        wanted = max([default, *(_exactness(text, rule) for text in on)])
+        if not rule.default and wanted != _WHOLE and "ALL" not in on:
+            wanted = _NOT
+        if wanted > max([_NOT, *(_exactness(text, rule) for text in off)]):
             chosen.add(rule.code)
     return frozenset(chosen)
 
 
+_NOT, _WHOLE = -1, 99
+
+
+def _exactness(selector: str, rule: Rule) -> int:
+    """How closely a selector names a rule: by how much of its code, or not at all."""
+    if selector in (rule.code, rule.name):
+        return _WHOLE
+    if selector == "ALL":
+        return 0
+    return len(selector) if rule.code.startswith(selector) else _NOT
+
+
 def names(selector: str, rule: Rule) -> bool:
     """Whether a selector stands for a rule."""
-    return rule.code.startswith(selector) or selector in (rule.name, "ALL")
+    return _exactness(selector, rule) != _NOT
 
 
 def find_rule(text: str, rules: Mapping[str, Rule] = RULES) -> Rule:

@@ -8,7 +8,9 @@ _CALL = (
     '{{"messages": [{{"role": "user", "content": "Time?"}}, {{"role": "assistant", "content": null, '
     '"tool_calls": [{{"type": "function", "function": {{"name": "now", "arguments": {}}}}}]}}]}}'
 )
-_TOOLS = '{{"messages": [{{"role": "user", "content": "Hi"}}, {{"role": "assistant", "content": "Hi"}}], {}}}'
+_TOOLS = (
+    '{{"messages": [{{"role": "user", "content": "Hi"}}, {{"role": "assistant", "content": "Hello"}}], {}}}'
+)
 
 RULES = (
     Rule(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from sftcli.errors import FileError
 from sftcli.plan import Split
 from sftcli.read import LineBlock, read_blocks
-from sftcli.rules.catalogue import BY_NAME
 from sftcli.validate.judge import Good, Judge
 from sftcli.validate.overlap import OtherSet
 from sftcli.validate.repeats import Prints
@@ -104,8 +103,7 @@ def _judge_more(good: list[Good], block: LineBlock, first: int, judges: Judges, 
 def fault_of(problem: FileError, file: str) -> Fault:
     """A FileError's rule, and its message without the file's name and place."""
     place = ":".join(str(part) for part in (file, problem.line, problem.column) if part is not None)
-    name = problem.code if problem.code in BY_NAME else "unreadable"
-    return Fault(name, str(problem).removeprefix(f"{place}: "), problem.line, problem.column)
+    return Fault(problem.code, str(problem).removeprefix(f"{place}: "), problem.line, problem.column)
 
 
 def blocks_of(split: Split) -> Iterator[LineBlock]:
