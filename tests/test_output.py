@@ -1,6 +1,7 @@
 """The output folder: nothing that was there is lost, and a failed run leaves no trace."""
 
 import gzip
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ from conftest import BAD, TALKS, jsonl, make, manifest, tree, write
 
 from sftcli.config import load_config
 from sftcli.errors import BadRecordsError, DataError, FileError, OutputError, SftcliError
+from sftcli.manifest import is_sealed
 from sftcli.pipeline import prepare
 
 
@@ -144,3 +146,14 @@ def test_what_a_killed_run_left_behind_is_swept_away(tmp_path: Path) -> None:
     make(out, source, template="chatml")
     make(tmp_path / "fresh", source, template="chatml")
     assert tree(out) == tree(tmp_path / "fresh")
+
+
+def test_a_manifest_ends_in_the_checksum_of_the_rest(tmp_path: Path) -> None:
+    make(tmp_path / "out", write(tmp_path / "in.jsonl", *TALKS), template="chatml")
+    raw = (tmp_path / "out" / "manifest.json").read_bytes()
+    rest, _, last = raw.rpartition(b',\n  "sha256": ')
+    assert json.loads(last.removesuffix(b"\n}\n")) == hashlib.sha256(rest + b"\n}\n").hexdigest()
+    facts = json.loads(raw)
+    assert is_sealed(facts, raw)
+    assert not is_sealed(facts | {"engine": "other"}, raw)
+    assert not is_sealed(facts, raw + b"\n")
