@@ -33,7 +33,7 @@ _EPILOG = "Exit codes: 0 fine, 1 findings, 2 usage, 3 environment (no manifest, 
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("-o", "--output", metavar="FILE", help="Write the findings to a file.")
 @click.option(
-    "--max-errors", type=click.IntRange(1), default=100, show_default=True, help="How many to list."
+    "--max-errors", type=click.IntRange(1), default=1000, show_default=True, help="How many to list."
 )
 @click.option("--strict", is_flag=True, help="Exit 1 for warnings too.")
 @click.option("--quiet", is_flag=True, help="Print findings only.")
