@@ -59,11 +59,11 @@ class JudgeMaker:
             ][:_SAMPLE_LINES]
             if sample:
                 break
-        decoded = decode_lines([line for _, line in sample])
+        decoded, _ = decode_lines([line for _, line in sample])
         good = [
             (line, raw, record)
             for (line, raw), record in zip(sample, decoded, strict=True)
-            if isinstance(record, dict)
+            if record is not None
         ]
         unknown = None
         try:
