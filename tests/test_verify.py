@@ -360,6 +360,14 @@ MANIFESTS: dict[str, tuple[Callable[[dict[str, Any]], object], list[tuple[str, s
         lambda facts: _shards(facts, file="x.parquet"),
         [("V001", f"lists the shard 'x.parquet', and not its size and sha256; {OR_COPY}")],
     ),
+    "a shard that is there twice": (
+        lambda facts: facts["shards"].append(facts["shards"][0]),
+        [("V001", f"lists the shard 'train-00000-of-00001.parquet' 2 times; {OR_COPY}")],
+    ),
+    "a shard that is not counted": (
+        lambda facts: facts["files"].update({"x.parquet": facts["files"]["README.md"]}),
+        [("V001", f"lists the file 'x.parquet', and not how many rows it has; {OR_COPY}")],
+    ),
     "another tokenizer": (
         lambda facts: facts["tokenizer"].update(size=4097),
         [("V018", f"has 4,096 ids, and the manifest says 4,097; {OR_COPY}")],

@@ -1,6 +1,7 @@
 """manifest.json -> Facts: what a finished folder says of itself, checked for its shape and sums."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
@@ -116,9 +117,16 @@ def _bad_names(facts: Facts) -> Iterator[str]:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or "\0" in name or name in ("", ".", MANIFEST):
             yield f"lists {name!r}, which names no file in this folder; {_AGAIN}"
-    for shard in facts.shards:
-        if shard.file not in facts.files:
-            yield f"lists the shard {shard.file!r}, and not its size and sha256; {_AGAIN}"
+    shards = Counter(shard.file for shard in facts.shards)
+    for name, count in shards.items():
+        if name not in facts.files:
+            yield f"lists the shard {name!r}, and not its size and sha256; {_AGAIN}"
+        if count > 1:
+            yield f"lists the shard {name!r} {count} times; {_AGAIN}"
+    for name in facts.files:
+        # Readers take every shard of the folder.
+        if name.endswith((".parquet", ".arrow")) and name not in shards:
+            yield f"lists the file {name!r}, and not how many rows it has; {_AGAIN}"
 
 
 def check_sums(folder: Path, facts: Facts) -> Iterator[Finding]:

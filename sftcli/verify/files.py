@@ -43,11 +43,12 @@ def check_strays(folder: Path, facts: Facts) -> Iterator[Finding]:
             "delete it, or let the next `sftcli prepare` do so"
         )
         yield Finding("V020", message, str(folder / STAGING))
+    listed = {*facts.files, MANIFEST}
     for root, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if Path(root, name) != folder / STAGING)
         for name in sorted(names):
             path = Path(root, name)
-            if path.relative_to(folder).as_posix() not in (*facts.files, MANIFEST):
+            if path.relative_to(folder).as_posix() not in listed:
                 message = "is not listed in the manifest, and some readers take every file; move it elsewhere"
                 yield Finding("V019", message, str(path))
 
