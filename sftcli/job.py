@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Union
 
 from sftcli.config import Config
 from sftcli.errors import ConfigError, RecordError, TemplateError
-from sftcli.parse import Parser, Reads, decode_line, detect_format, keys_read, make_parser
+from sftcli.parse import NOTHING_READ, Parser, Reads, decode_line, detect_format, keys_read, make_parser
 from sftcli.render import MaskPolicy, PromptRenderer, Renderer, RoleRenderer, render_segments
 from sftcli.templates import PromptTemplate, RoleTemplate, as_jinja, load_template
 from sftcli.tokenizer import Tokenizer, load_tokenizer, names_of
@@ -137,7 +137,7 @@ def _records(sample: Sequence[bytes]) -> list[dict[str, object]]:
     records = []
     for raw in sample:
         try:
-            record = decode_line(raw)
+            record = decode_line(raw, NOTHING_READ)
         except RecordError:
             continue
         if record is not None:

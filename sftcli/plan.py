@@ -79,6 +79,8 @@ def _status(file: str) -> os.stat_result:
     try:
         status = os.stat(file)
     except (FileNotFoundError, NotADirectoryError):
+        if os.path.islink(file):
+            raise UsageError(f"{file}: a link to {os.readlink(file)}, which does not exist") from None
         raise UsageError(f"{file}: no such file; {_what_is_there(Path(file))}") from None
     except (OSError, ValueError) as problem:
         raise EnvironmentFault(f"{file}: cannot be looked at: {_reason(problem)}") from None

@@ -8,7 +8,7 @@ from sftcli.config import Config
 from sftcli.crosscheck import Engines
 from sftcli.errors import FileError, InternalError, RecordError
 from sftcli.job import Job, make_job, open_tokenizer
-from sftcli.parse import decode_line, make_reject
+from sftcli.parse import NOTHING_READ, decode_line, make_reject
 from sftcli.plan import STDIN, Split, plan_splits
 from sftcli.read import LineBlock, read_blocks
 from sftcli.tokenizer import Tokenizer
@@ -49,19 +49,20 @@ class Run:
         split, sample = self._sample()
         self.sample = sample
         if not sample:
-            raise FileError(f"{', '.join(self.files)}: no records: " + _EMPTY[len(self.files) > 1])
+            message = f"{', '.join(self.files)}: no records: " + _EMPTY[len(self.files) > 1]
+            raise FileError(message, code="empty_input")
         self._refuse_unreadable(split, sample)
         try:
             return make_job(config, tokenizer, sample)
         except RecordError as problem:
-            raise FileError(f"{split.file}: {problem}") from None
+            raise FileError(f"{split.file}: {problem}", code=problem.code) from None
 
     def _refuse_unreadable(self, split: Split, sample: list[bytes]) -> None:
         """Where none of the first lines is a JSON object, the first one's fault says the most."""
         first: RecordError | None = None
         for raw in sample:
             try:
-                decode_line(raw)
+                decode_line(raw, NOTHING_READ)
                 return
             except RecordError as problem:
                 first = first or problem
@@ -69,7 +70,8 @@ class Run:
             for index, raw in enumerate(block.lines):
                 if raw == sample[0] and first is not None:
                     line, byte = block.first_line + index, block.byte_of(index)
-                    raise FileError(str(make_reject(first, raw, block.file, line, byte)))
+                    bad = make_reject(first, raw, block.file, line, byte)
+                    raise FileError(str(bad), code=bad.code, line=bad.line, column=bad.column)
 
     def _sample(self) -> tuple[Split, list[bytes]]:
         """The first lines with text of the first input that has any."""

@@ -93,7 +93,7 @@ def render_block(
             report.blank += 1
             continue
         try:
-            if isinstance(record, RecordError):
+            if not isinstance(record, dict):
                 raise record
             row = render_record(record, job)
         except RecordError as error:

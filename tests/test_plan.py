@@ -174,3 +174,11 @@ def test_a_split_size_of_nothing_is_refused() -> None:
 def test_a_name_that_cannot_be_looked_at_is_a_fault() -> None:
     with pytest.raises(EnvironmentFault, match="cannot be looked at: File name too long"):
         plan_splits(["a" * 300 + ".jsonl"])
+
+
+def test_a_link_to_nothing_says_where_it_leads(tmp_path: Path) -> None:
+    link = tmp_path / "a.jsonl"
+    link.symlink_to("gone.jsonl")
+    with pytest.raises(UsageError) as caught:
+        plan_splits([str(link)])
+    assert str(caught.value) == f"{link}: a link to gone.jsonl, which does not exist"

@@ -359,6 +359,62 @@ def test_a_json_array_reads_as_its_elements(bom: bytes, block_bytes: int) -> Non
     assert read(write(gzip.compress(data), "a.json.gz"), block_bytes) == expected
 
 
+VALUES = st.recursive(
+    st.sampled_from([None, True, 1, -2.5, "", "a", "é😀", '"', "\\", "[{", "]},", ", ", "\n"]),
+    lambda parts: st.lists(parts, max_size=4) | st.dictionaries(st.sampled_from(["a", '"', "]"]), parts),
+    max_leaves=12,
+)
+
+
+@given(st.lists(VALUES, max_size=6), st.sampled_from([None, 1]), st.booleans(), st.integers(1, 60))
+def test_any_json_array_reads_as_its_elements(
+    values: list[object], indent: int | None, ascii_only: bool, block: int
+) -> None:
+    data = json.dumps(values, indent=indent, ensure_ascii=ascii_only).encode()
+    found = read(write(data, "a.json"), block)
+    assert [json.loads(line) for _, _, line in found] == values
+    assert [number for number, _, _ in found] == list(range(1, len(values) + 1))
+    for _, byte, line in found:
+        assert data[byte : byte + len(line)].replace(b"\n", b" ") == line
+
+
+@given(st.lists(VALUES, min_size=1, max_size=3), st.integers(1, 60), st.data())
+def test_a_json_array_cut_anywhere_is_an_error(
+    values: list[object], block: int, chosen: st.DataObject
+) -> None:
+    data = json.dumps(values, indent=1).encode()
+    end = chosen.draw(st.integers(1, len(data) - 1))
+    with pytest.raises(FileError, match="a malformed JSON array: it has no end: the file was cut short"):
+        read(write(data[:end], "a.json"), block)
+
+
+def test_elements_that_are_too_deep_are_told_apart() -> None:
+    deep = b"[" * 2000 + b"]" * 2000
+    found = read(write(b'[{"a": ",]"}, ' + deep + b', "x" ]', "a.json"))
+    assert found == [(1, 1, b'{"a": ",]"}'), (2, 14, deep), (3, 4016, b'"x"')]
+
+
+@pytest.mark.parametrize("block_bytes", [1, 3, 1000])
+@pytest.mark.parametrize(
+    ("data", "place", "code"),
+    [
+        (b"[1,\n2 3]", (2, 3), "json"),
+        (b"[1\n,\n]", (2, 1), "trailing_comma"),
+        (b"[,1]", (1, 2), "json"),
+        (b"[1}", (1, 3), "json"),
+        (b"[1]\n\n x", (3, 2), "extra_data"),
+        ('["é", 1,\n"日", x]'.encode(), (2, 6), "json"),
+        (b"[1, tru]", (1, 5), "json"),
+    ],
+)
+def test_where_a_json_array_is_malformed(
+    data: bytes, place: tuple[int, int], code: str, block_bytes: int
+) -> None:
+    with pytest.raises(FileError) as caught:
+        read(write(data, "a.json"), block_bytes)
+    assert (caught.value.line, caught.value.column, caught.value.code) == (*place, code)
+
+
 def test_an_element_that_is_too_long() -> None:
     assert read(write(b'["aaaa", "b"]', "a.json"), max_line=5) == [(1, 1, LINE_TOO_LONG), (2, 9, b'"b"')]
 

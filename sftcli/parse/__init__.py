@@ -16,10 +16,11 @@ from sftcli.parse.detect import detect_format, make_parser
 from sftcli.parse.formats import FORMATS, Parser
 from sftcli.parse.line import decode_line, decode_lines
 from sftcli.parse.locate import column_of, make_reject
-from sftcli.parse.reads import Reads, keys_read
+from sftcli.parse.reads import NOTHING_READ, Reads, keys_read
 
 __all__ = [
     "FORMATS",
+    "NOTHING_READ",
     "Parser",
     "Reads",
     "column_of",

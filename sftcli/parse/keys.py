@@ -40,7 +40,7 @@ def most_keys(lines: Sequence[bytes]) -> Counts:
     return np.diff(np.searchsorted(colons, ends), prepend=0)
 
 
-def check_keys(raw: bytes, record: dict[str, Any], reads: Reads) -> None:
+def check_keys(raw: bytes, reads: Reads) -> None:
     """Raise RecordError `duplicate_key` where a good line gives a key that is read twice."""
     if not has_key_twice(raw.decode()):
         return

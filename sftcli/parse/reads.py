@@ -60,3 +60,5 @@ def _reads(fields: Iterable[str], names: Names) -> Reads:
 
 # Where the format is not known: what any of them reads.
 ANY_FORMAT = _reads({name for fields in _FIELDS.values() for name in fields}, {})
+# Where it is not settled yet what will be read.
+NOTHING_READ = _reads((), {})

@@ -14,6 +14,7 @@ from sftcli.read.lines import UTF8_BOM
 
 _decode = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _COMMA = ord(",")
+_SPACE = b" \t\r\n"
 _CORRECT = "; correct the file there"
 _NO_END = "it has no end: the file was cut short; get it again"
 _MORE = "more text after its end; remove it, or make the file JSON lines"
@@ -45,6 +46,7 @@ class _Array:
         self.held_size = 0
         # Where the open element begins: the byte, the line, and the code points before it on that line.
         self.byte, self.line, self.column = 0, 1, 0
+        self.stop = (1, 1)  # the line and column of the last comma between elements
 
     def feed(self, piece: bytes) -> Iterator[LineBlock]:
         """The elements that end in the next piece."""
@@ -63,16 +65,15 @@ class _Array:
         commas = inside[np.frombuffer(piece, np.uint8)[inside] == _COMMA].tolist()
         stops = commas if end is None else [*commas, end]
         if stops and self.held_size > self.longest:
-            yield self._lost(piece[start : stops[0] + 1])
-            start = stops.pop(0) + 1
+            yield self._lost(piece[start : stops[0]])
+            start = self._pass_stop(piece, stops.pop(0))
         if stops:
             block = self._elements(b"".join([*self.held, piece[start : stops[-1]]]), final=end is not None)
-            self._pass(piece[stops[-1] : stops[-1] + 1])
-            start = stops[-1] + 1
             if block.lines:
                 yield block
-        if end is not None:
-            self._close(piece, end)
+            start = self._pass_stop(piece, stops[-1])
+        if self.closed:
+            self._refuse_more(piece[start:])
         else:
             self._hold(piece[start:])
 
@@ -99,7 +100,7 @@ class _Array:
         """The elements that `text` is made of, up to a comma or, where it is `final`, the array's end."""
         self.held, self.held_size = [], 0
         block = LineBlock(self.file, self.byte, [], self.number, [])
-        if text.strip() or self.number or not final:
+        if text.strip(_SPACE) or self.number or not final:
             lines, starts = self._split(text)
             block.lines = lines
             block.first_byte += starts[0]
@@ -113,11 +114,13 @@ class _Array:
         try:
             elements = [bytes(element) for element in _decode(b"[" + text + b"]")]
         except RecursionError:
-            elements = [text.strip()]  # too deep for a record, which is what will be said of it
+            elements = _split_by_commas(text)  # one is too deep for a record, which will be said of it
         except DECODE_ERRORS:
             self._malformed(text + b"]")
+        if not elements and self.number:
+            self._fail("trailing_comma", "a comma with nothing after it; remove it" + _CORRECT, *self.stop)
         if not elements:
-            self._malformed(b",")  # a comma, and nothing before or after it
+            self._malformed(text + b",")
         lines, starts = [], []
         position = 0
         for raw in elements:
@@ -128,18 +131,21 @@ class _Array:
             lines.append(raw.replace(b"\n", b" ") if len(raw) <= self.longest else LINE_TOO_LONG)
         return lines, starts
 
-    def _close(self, piece: bytes, end: int) -> None:
-        if piece[end : end + 1] != b"]":
-            self._malformed(b"0" + piece[end : end + 1])
-        self.closed = True
-        self._refuse_more(piece[end + 1 :])
+    def _pass_stop(self, piece: bytes, stop: int) -> int:
+        """Move on past the comma or bracket at `stop`; where in the piece that is."""
+        self.stop = (self.line, self.column + 1)
+        if piece[stop] not in b",]":
+            self._fail("json", "expecting ']', found '}'" + _CORRECT, *self.stop)
+        self.closed = piece[stop] != _COMMA
+        self._pass(piece[stop : stop + 1])
+        return stop + 1
 
     def _refuse_more(self, text: bytes) -> None:
         """Raise FileError for what follows the array's end, unless it is white space."""
-        rest = text.lstrip() if self.closed else b""
+        rest = text.lstrip(_SPACE) if self.closed else b""
         self._pass(text[: len(text) - len(rest)] if self.closed else b"")
         if rest:
-            self._malformed(b"]" + rest[:1], _MORE)
+            self._fail("extra_data", _MORE, self.line, self.column + 1)
 
     def _pass(self, text: bytes) -> None:
         """Move on past `text`."""
@@ -156,13 +162,20 @@ class _Array:
         """Raise FileError for the first fault in `text`, which begins where the open element does."""
         decoded = text.decode(errors="replace")
         fault = first_fault("[" + decoded)
-        code, said, offset = fault if fault else ("json", "it cannot be read", 1)
+        code, said, offset = fault or ("json", "it cannot be read", 1)
         before = decoded[: max(offset - 1, 0)]
         line = self.line + before.count("\n")
         column = len(before) - before.rfind("\n") if "\n" in before else self.column + len(before) + 1
-        raise FileError(
-            f"{self.file}:{line}:{column}: a malformed JSON array: {message or said + _CORRECT}",
-            code=code,
-            line=line,
-            column=column,
-        )
+        self._fail(code, message or said + _CORRECT, line, column)
+
+    def _fail(self, code: str, message: str, line: int, column: int) -> NoReturn:
+        place = f"{self.file}:{line}:{column}"
+        raise FileError(f"{place}: a malformed JSON array: {message}", code=code, line=line, column=column)
+
+
+def _split_by_commas(text: bytes) -> list[bytes]:
+    """The elements in `text` whatever is in them: for those that are too deep to be decoded."""
+    places, depths = Nesting().feed(text)
+    commas = [place for place in places[depths == 0].tolist() if text[place] == _COMMA]
+    starts = [0, *(comma + 1 for comma in commas)]
+    return [text[at:end].strip(_SPACE) for at, end in zip(starts, [*commas, len(text)], strict=True)]
