@@ -59,11 +59,11 @@ class JudgeMaker:
             ][:_SAMPLE_LINES]
             if sample:
                 break
-        decoded, _ = decode_lines([line for _, line in sample])
+        decoded = decode_lines([line for _, line in sample])
         good = [
             (line, raw, record)
             for (line, raw), record in zip(sample, decoded, strict=True)
-            if record is not None
+            if isinstance(record, dict)
         ]
         unknown = None
         try:

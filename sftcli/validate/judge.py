@@ -64,15 +64,14 @@ class Judge:
         suspects = self._suspects.of(block.lines)
         tally.lines += len(block.lines)
         tally.records += len(block.lines)
-        records, errors = decode_lines(block.lines, self._reads)
-        for index, record in enumerate(records):
-            if record is None and index not in errors:
+        for index, record in enumerate(decode_lines(block.lines, self._reads)):
+            if record is None:
                 tally.records -= 1
                 tally.add_once("J023", first + index)
                 continue
             try:
-                if record is None:
-                    raise errors[index]
+                if isinstance(record, RecordError):
+                    raise record
                 conversation = parse(record)
             except RecordError as problem:
                 refuse(problem, block, index, first + index, tally)
