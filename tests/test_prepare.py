@@ -615,6 +615,7 @@ def test_engines_change_no_byte_but_their_name(tmp_path: Path) -> None:
     assert trees["fastokens"] == trees["tokenizers"]
     for name, entry in facts.items():
         assert entry.pop("engine").split()[0] == entry["config"].pop("encoder") == name
+        del entry["sha256"]  # the manifest's own
     assert facts["fastokens"] == facts["tokenizers"]
 
 
