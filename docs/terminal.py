@@ -131,7 +131,7 @@ def svg(printed: str, command: str) -> str:
     shapes = "\n".join(shape for row, line in enumerate(lines) for shape in _shapes(line, row))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-        f'height="{height}" role="img">\n'
+        f'height="{height}" role="img" xml:space="preserve">\n'
         f"<title>{escape(command)}</title>\n"
         f"<desc>{escape(without_colour(printed), quote=False)}</desc>\n"
         f"<style>text{{font:{SIZE}px {FONTS};white-space:pre}}</style>\n"
