@@ -80,7 +80,8 @@ def test_what_is_old_is_told_and_made_anew(tmp_path: Path) -> None:
 
 
 def test_every_option_that_the_pages_name_exists() -> None:
-    helps = "".join(run_sftcli(command, "--help").out for command in ("prepare", "inspect", "stats"))
+    commands = ("prepare", "inspect", "stats", "validate", "verify", "rules")
+    helps = "".join(run_sftcli(command, "--help").out for command in commands)
     pages = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", pages))
     assert "--loss" in named
