@@ -6,7 +6,7 @@ for bad text alone, in time and memory that grow with the text's length and no f
 
 import json
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple, Union
 
 import msgspec
 
@@ -73,6 +73,15 @@ def first_fault(text: str) -> Fault | None:
         fault = deep
     lenient = _too_lenient(text, len(text) if fault is None else fault.offset)
     return lenient or fault
+
+
+def shallow(levels: int) -> Any:
+    """The type of JSON values with at most so many lists and objects inside one another."""
+    scalar = str | int | float | bool | None
+    value: Any = scalar
+    for _ in range(levels):
+        value = Union[scalar, list[value], dict[str, value]]  # noqa: UP007 (a type made at run time)
+    return value
 
 
 def depth_of(value: object) -> int:

@@ -32,12 +32,24 @@ def most_keys(lines: Sequence[bytes]) -> Counts:
     # Most colons in prose follow a letter; only the rest is worth a closer look.
     near = np.flatnonzero(before <= _QUOTE)
     colons, before = colons[near], before[near]
-    second, third = text[colons - 2], text[colons - 3]
-    after_quote = (second != _BACKSLASH) | (third == _BACKSLASH)  # one that no backslash escapes
+    second = text[colons - 2]
+    after_quote = ~_is_odd(text, colons - 2, second == _BACKSLASH)  # a quote that is not escaped
     after_blank = second <= _QUOTE
     colons = colons[np.where(before == _QUOTE, after_quote, after_blank)]
     ends = np.cumsum(np.fromiter(map(len, lines), np.int64, len(lines)) + 1) + 2
     return np.diff(np.searchsorted(colons, ends), prepend=0)
+
+
+def _is_odd(text: npt.NDArray[np.uint8], ends: Counts, some: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Whether the backslashes that end at each place are odd in number; there are `some` at these."""
+    odd = some.copy()
+    run = np.flatnonzero(some)
+    at = ends[run] - 1
+    while len(run):
+        goes_on = text[at] == _BACKSLASH
+        run, at = run[goes_on], at[goes_on] - 1
+        odd[run] ^= True
+    return odd
 
 
 def check_keys(raw: bytes, reads: Reads) -> None:
@@ -53,11 +65,24 @@ def check_keys(raw: bytes, reads: Reads) -> None:
             raise problem
 
 
+def has_keys(record: dict[str, Any], most: int) -> bool:
+    """Whether a decoded record has `most` keys, which are all that its line can hold."""
+    count = len(record)
+    for value in record.values():
+        if type(value) is list:
+            for part in value:
+                if type(part) is dict:
+                    count += len(part)
+    # Turns with nothing but text in them are most of what there is; other objects take longer.
+    return count == most or count_keys(record) == most
+
+
 def count_keys(value: dict[str, Any] | list[Any]) -> int:
     """How many keys all objects in a decoded value have together."""
     count, parts = (len(value), value.values()) if isinstance(value, dict) else (0, value)
     for part in parts:
-        if isinstance(part, dict | list):
+        kind = type(part)
+        if kind is dict or kind is list:
             count += count_keys(part)
     return count
 
@@ -81,10 +106,17 @@ def decode_text(text: str) -> Any:
     except DECODE_ERRORS:
         fault = first_fault(text)
         raise ValueError(fault.message if fault else "it cannot be read") from None
-    if isinstance(value, dict | list):
-        if depth_of(value) > MAX_DEPTH:
-            raise ValueError(f"lists and objects are nested more than {MAX_DEPTH} deep")
-        if text.count(":") != count_keys(value) and has_key_twice(text):
-            (*_, key), _ = keys_twice(text)[0]
-            raise ValueError(f"{shown(key)} is given twice; remove one of the two")
+    if not isinstance(value, dict | list):
+        return value
+    if text.count("{") + text.count("[") > MAX_DEPTH and depth_of(value) > MAX_DEPTH:
+        raise ValueError(f"lists and objects are nested more than {MAX_DEPTH} deep")
+    if _most_keys_of(text) != count_keys(value) and has_key_twice(text):
+        (*_, key), _ = keys_twice(text)[0]
+        raise ValueError(f"{shown(key)} is given twice; remove one of the two")
     return value
+
+
+def _most_keys_of(text: str) -> int:
+    if "\t" in text or "\n" in text or "\r" in text:
+        return text.count(":")
+    return text.count('":') + text.count(" :")
