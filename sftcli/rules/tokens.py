@@ -16,7 +16,8 @@ _WORDS = (
     '{"version": "1.0", "normalizer": null, "post_processor": null, "decoder": null, '
     '"added_tokens": [{"id": 3, "content": "<end>", "special": true, "single_word": false, '
     '"lstrip": false, "rstrip": false, "normalized": false}], "pre_tokenizer": {"type": "Whitespace"}, '
-    '"model": {"type": "WordLevel", "vocab": {"?": 0, "Hi": 1, "Hello": 2, "<end>": 3, "World": 4}, "unk_token": "?"}}'
+    '"model": {"type": "WordLevel", "vocab": {"?": 0, "Hi": 1, "Hello": 2, "<end>": 3, "World": 4}, '
+    '"unk_token": "?"}}'
 )
 
 

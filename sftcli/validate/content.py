@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Final, NamedTuple
 
 from sftcli.validate.secrets import api_tokens, private_keys, web_tokens
@@ -49,7 +50,11 @@ _GARBLED = re.compile(
 # Any of these; most texts that are looked at have none.
 _ODD = re.compile(f"{_UNPRINTABLE.pattern}|{_BIDI.pattern}|\ufffd|{_GARBLED.pattern}")
 _PLAIN = b"\t\n\r" + bytes(range(0x20, 0x7F))
-_FENCE = re.compile(r"^[ \t>]*(?:[-*+]|\d+[.)])?[ \t]*(`{3,})([^`\n]*)$", re.MULTILINE)
+# A fence on a line of its own, or the first thing in a quotation or an item of a list.
+_FENCE = re.compile(r"^[ \t>]*+(?:(?:[-*+]|\d{1,9}[.)])[ \t]*+)?(`{3,}+)([^`\n]*+)$", re.MULTILINE)
+_MOST_LOOKS = 100  # at what may be garbled, of one text
+_MOST_SHOWN = 16  # characters before and after a place
+_SENTENCE = 400  # characters at the end of an answer that are looked at
 _THINK = re.compile("</?think>")
 _SHOWN_BIDI = {
     "\u202a": "LEFT-TO-RIGHT EMBEDDING", "\u202b": "RIGHT-TO-LEFT EMBEDDING",
@@ -137,26 +142,22 @@ def _replacement_character(text: Text) -> Iterator[Flaw]:
 
 
 def _mojibake(text: Text) -> Iterator[Flaw]:
-    match = _GARBLED.search(text.text)
-    if match is None:
-        return
-    import ftfy
+    for match in islice(_GARBLED.finditer(text.text), _MOST_LOOKS):
+        import ftfy
 
-    # The letters may be meant: ftfy judges by what they would be and by what stands around them.
-    mended = ftfy.fix_encoding(text.text)
-    if mended == text.text:
-        return
-    at = next(
-        (i for i, (old, new) in enumerate(zip(text.text, mended, strict=False)) if old != new), match.start()
-    )
-    old, new = _word(text.text, at), _word(mended, at)
-    yield Flaw("mojibake", at, f"{old!r} is {new!r} in UTF-8 that was read as something else")
+        # The letters may be meant: ftfy judges by what they would be and by what stands around them.
+        around = _word(text.text, match.start())
+        mended = ftfy.fix_encoding(around)
+        if mended != around:
+            message = f"{around!r} is {mended!r} in UTF-8 that was read as something else"
+            yield Flaw("mojibake", match.start(), message)
+            return
 
 
 def _word(text: str, at: int) -> str:
-    """The word that stands around a place, cut short where it is long."""
-    start = max(text.rfind(" ", 0, at), text.rfind("\n", 0, at), at - 12) + 1
-    return re.split(r"\s", text[start : start + 24], maxsplit=1)[0]
+    """The word that a place is in, cut short where it is long."""
+    before = re.split(r"\s", text[max(0, at - _MOST_SHOWN) : at])[-1]
+    return before + re.split(r"\s", text[at : at + _MOST_SHOWN], maxsplit=1)[0]
 
 
 def _unprintable(text: Text) -> Iterator[Flaw]:
@@ -219,7 +220,7 @@ def _web_token(text: Text) -> Iterator[Flaw]:
 def _cut_answer(text: Text) -> Iterator[Flaw]:
     if text.part != "answer":
         return
-    last = text.text.rstrip().rpartition("\n")[2]
+    last = text.text.rstrip().rpartition("\n")[2][-_SENTENCE:]
     if len(last.split()) >= 5 and (_UNENDED.search(last) or _BROKEN_OFF.search(last)):
         end = " ".join(last.split()[-4:])[-40:]
         yield Flaw(

@@ -79,7 +79,8 @@ def _mended(
         if not given.strip() and "J023" in on:
             mended["J023"] += 1
             continue
-        mended["J022"] += had_return and "J022" in on
+        if had_return and "J022" in on:
+            mended["J022"] += 1
         line = given
         record = good.get(index)
         if record is not None:

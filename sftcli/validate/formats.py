@@ -44,7 +44,7 @@ class JudgeMaker:
     engines: "Engines | None"
     vocab_size: int | None
     other: OtherSet | None
-    _made: dict[str | None, Judges] = field(default_factory=dict)
+    _made: dict[str | None, Judges] = field(default_factory=dict, init=False)
 
     def make(self, blocks: Iterator[LineBlock]) -> tuple[Judges, Iterator[LineBlock], Unknown | None]:
         """The judges for a file's records, all its blocks again, and what is wrong if none fits."""

@@ -21,6 +21,7 @@ MOST_RECORDS = 10
 OVERLAP = 0.5
 
 Hashes = npt.NDArray[np.uint64]
+_FEWEST_WORDS = 3  # of a field that may be a prompt; one word may be an answer or a label
 _WORD = re.compile(r"\w+")
 _STEP = np.uint64(0x9E3779B97F4A7C15)  # odd, and its bits are well mixed
 _TABLE_BITS = 22
@@ -39,9 +40,12 @@ class OtherSet:
     _texts: list[str] = field(default_factory=list)
 
     def add(self, conversation: Conversation, place: str) -> None:
-        """Add a record before the set is used."""
-        prompt = prompt_of(conversation)
-        if prompt:
+        """Add a record before the set is used. Of one without a known format any text may be the prompt."""
+        prompts = [prompt_of(conversation)]
+        if conversation.fields and not conversation.messages:
+            texts = (_plain(value) for value in conversation.fields.values() if isinstance(value, str))
+            prompts = [text for text in texts if text.count(" ") >= _FEWEST_WORDS - 1]
+        for prompt in filter(None, prompts):
             self._prompts.setdefault(hash(prompt), len(self.places))
         self._texts.append(_words_of(conversation))
         self.places.append(place)
@@ -101,7 +105,11 @@ def prompt_of(conversation: Conversation) -> str:
         ]
     else:
         texts = [value for value in conversation.fields.values() if isinstance(value, str)]
-    return " ".join(" ".join(texts).split()).casefold()
+    return _plain(" ".join(texts))
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).casefold()
 
 
 def _words_of(conversation: Conversation) -> str:

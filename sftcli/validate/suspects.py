@@ -17,7 +17,8 @@ _Finder = tuple[Callable[[bytes], list[tuple[int, int, int]]], list[int]]
 # What makes a line worth a look for its characters, and what may stand for a character of ASCII.
 _ESCAPES = {
     **{f"\\u00{digit}": ALL for digit in range(2, 8)},
-    **dict.fromkeys(("\\u", "\\b", "\\f"), CHARACTERS),
+    "\\u": CHARACTERS | CONTROL,  # some control tokens have letters beyond ASCII
+    **dict.fromkeys(("\\b", "\\f"), CHARACTERS),
     "\\/": THINK | CONTROL,
 }
 _DELETE = b"\x7f"

@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -98,13 +98,17 @@ def _other_set(settings: Settings, config: Config) -> OtherSet:
     other = OtherSet(settings.overlap)
     nothing = Limits(frozenset(), frozenset(), 0, None)
     plain = structs.replace(config, tokenizer=None, template=None, record_format="auto")
-    maker = JudgeMaker(plain, nothing, None, None, None, None)
+    # Sets for evaluation have all sorts of fields, any of which may be the prompt.
+    any_fields = structs.replace(plain, record_format="fields")
     for split in plan_splits(settings.against):
-        judges, blocks, _ = maker.make(read_blocks(split))
+        maker = JudgeMaker(plain, nothing, None, None, None, None)
+        judges, blocks, unknown = maker.make(read_blocks(split))
+        if unknown is not None:
+            judges, blocks, _ = replace(maker, config=any_fields).make(blocks)
         for block in blocks:
             first = block.first_line
-            for index, _, conversation in judges.records.judge(block, Tally(nothing)):
-                other.add(conversation, f"{split.file}:{first + index}")
+            for at, _, conversation in judges.records.judge(block, Tally(nothing)):
+                other.add(conversation, f"{split.file}:{first + at}")
     other.index()
     return other
 
@@ -180,10 +184,8 @@ class _Together:
         if self._faulty:
             return  # the lines of a file that is no JSON say nothing
         tally, base = judged.tally, self._first_line
-        if unknown is not None:
-            self._keep(self._finding("R001", unknown.message, base + unknown.line + 1, 1))
-            self._count(Counter({"R001": 1}))
-            self.bad_files += "R001" in self._limits.serious
+        if unknown is not None and "R001" in self._limits.on:
+            self._one("R001", unknown.message, base + unknown.line + 1, 1)
         for found in tally.found:
             self._keep(self._finding(found.code, found.message, base + found.line + 1, found.column))
         self._count(tally.counts)
@@ -224,8 +226,8 @@ class _Together:
             self._one(code, fault.message, fault.line, fault.column)
 
     def _one(self, code: str, message: str, line: int | None, column: int | None) -> None:
-        """A finding that is about a file and not about a record."""
-        self._keep(self._finding(code, message, line, column))
+        """A finding that is about a file and not about a record; there is always room for it."""
+        self.findings.kept.append(self._finding(code, message, line, column))
         self._count(Counter({code: 1}))
         self.bad_files += code in self._limits.serious
 
