@@ -17,10 +17,13 @@ _STYLES = {"error": "1;31", "warning": "1;33"}
 _INTRO = """\
 # Rules
 
-`sftcli validate` judges raw data by the families {raw}, and `sftcli verify` a prepared folder by V. A
-code never changes its meaning. `--select`, `--extend-select` and `--ignore` take codes, beginnings of codes (`C`,
-`J00`) and names; `[tool.sftcli]` in pyproject.toml and `--config` take them too. An error fails a run, a
-warning does with `--strict`. A byte that is not UTF-8 is shown as `\\xe9`, an invisible character as `\\ufeff`.
+`sftcli validate` judges raw data by the families {raw}, and `sftcli verify` a prepared folder by V.
+A code never changes its meaning. `--select`, `--extend-select` and `--ignore` take codes, beginnings of
+codes (`C`, `J00`) and names; `[tool.sftcli]` in pyproject.toml and `--config` take them too. An error fails
+a run, a warning does with `--strict`. What is off by default is on where its whole code or its name is given.
+
+Examples are lines of a file, or shell commands that write one. A byte that is not UTF-8 is shown as
+`\\xe9`, an invisible character as `\\ufeff`.
 
 This page is what `sftcli rules --format markdown` prints.
 """
