@@ -3,13 +3,16 @@
 import difflib
 import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
-import yaml
 
 from sftcli.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    import yaml
 
 T = TypeVar("T")
 _BOOL = "tag:yaml.org,2002:bool"
@@ -17,44 +20,53 @@ _MAX_BYTES = 1 << 20
 OPTIONS = "options"  # names flags as the place of a mistake
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses repeated keys and aliases, and reads only true/false as booleans."""
+@cache
+def _loader() -> "type[yaml.SafeLoader]":
+    """SafeLoader that refuses repeated keys and aliases, and reads only true/false as booleans.
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            event = self.peek_event()  # type: ignore[no-untyped-call]
-            raise yaml.constructor.ConstructorError(
-                None, None, "aliases (*name) are not read here; write the value out", event.start_mark
-            )
-        return super().compose_node(parent, index)
+    Made where a file is read: yaml takes as long to load as all commands' modules together.
+    """
+    import yaml
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
+    class Loader(yaml.SafeLoader):
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.events.AliasEvent):
+                event = self.peek_event()  # type: ignore[no-untyped-call]
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} is not text; put it in quotes", key_node.start_mark
+                    None, None, "aliases (*name) are not read here; write the value out", event.start_mark
                 )
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} is there twice", key_node.start_mark
-                )
-            seen.add(key)
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
-        return mapping
+            return super().compose_node(parent, index)
 
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            seen = set()
+            for key_node, _ in node.value:
+                key = self.construct_object(key_node, deep=True)
+                if not isinstance(key, str):
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"key {key!r} is not text; put it in quotes", key_node.start_mark
+                    )
+                if key in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"key {key!r} is there twice", key_node.start_mark
+                    )
+                seen.add(key)
+            mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+            return mapping
 
-# YAML 1.1 reads no, off, yes and on as booleans, and dates as dates; 1.2 reads them as text.
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in rules if tag not in (_BOOL, "tag:yaml.org,2002:timestamp")]
-    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+    # YAML 1.1 reads no, off, yes and on as booleans, and dates as dates; 1.2 reads them as text.
+    left_out = (_BOOL, "tag:yaml.org,2002:timestamp")
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in rules if tag not in left_out]
+        for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    Loader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+    return Loader
 
 
 def load_yaml(path: Path, error: type[UsageError] = ConfigError) -> dict[str, Any]:
     """Read one YAML mapping. Raises `error` with file:line:column where it is malformed."""
+    import yaml
+
     try:
         raw = path.read_bytes()
     except OSError as problem:
@@ -62,7 +74,7 @@ def load_yaml(path: Path, error: type[UsageError] = ConfigError) -> dict[str, An
     if len(raw) > _MAX_BYTES:
         raise error(f"{path}: {len(raw)} bytes; a config or template of over 1 MiB is not read")
     try:
-        data = yaml.load(raw.decode(), Loader=_Loader)  # noqa: S506 (a SafeLoader)
+        data = yaml.load(raw.decode(), Loader=_loader())  # noqa: S506 (a SafeLoader)
     except UnicodeDecodeError as problem:
         raise error(f"{path}: not UTF-8 at byte {problem.start}") from None
     except yaml.MarkedYAMLError as problem:
@@ -125,8 +137,10 @@ def place_of_key(where: str, key: str) -> str:
     name = re.split(r"[.\[]", key)[0]
     if where == OPTIONS:
         return where
+    import yaml
+
     try:
-        root: Any = yaml.compose(Path(where).read_text(encoding="utf-8"), Loader=_Loader)
+        root: Any = yaml.compose(Path(where).read_text(encoding="utf-8"), Loader=_loader())
         marks = {node.value: node.start_mark for node, _ in root.value}
         return f"{where}:{marks[name].line + 1}:{marks[name].column + 1}"
     except (OSError, ValueError, KeyError, AttributeError, yaml.YAMLError):
