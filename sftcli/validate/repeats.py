@@ -1,7 +1,8 @@
 """What is there twice: the rules of family D that compare a data set's records with each other.
 
 Of each record two hashes of 8 bytes and a line number of 4 are kept; two texts that differ have the
-same hash once in 10^19 times. At the end they are sorted, which takes 24 bytes a record more.
+same hash once in 10^19 times. At the end they are sorted, for which some 100 bytes a record are there
+at once.
 """
 
 from collections.abc import Iterator, Sequence
