@@ -199,7 +199,7 @@ def test_one_rule_is_explained(sftcli_here: Here) -> None:
     assert ended.out == (
         "C012 prompt_ends_in_space (warning)\n"
         "\n"
-        "A prompt that the answer follows at once ends in white space.\n"
+        "A prompt that the answer follows at once ends in a space or a tab.\n"
         "\n"
         "Breaks it:\n"
         '  {"prompt": "Capital: ", "completion": "Paris"}\n'
@@ -207,8 +207,8 @@ def test_one_rule_is_explained(sftcli_here: Here) -> None:
         "Does not:\n"
         '  {"prompt": "Capital:", "completion": " Paris"}\n'
         "\n"
-        "Begin the answer with the space instead: most tokens begin with theirs. --fix\n"
-        "takes it off.\n"
+        "Begin the answer with the space, as most tokens begin with theirs; --fix moves\n"
+        "it there.\n"
     )
 
 

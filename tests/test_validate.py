@@ -557,9 +557,12 @@ FIXES = [
     (b'\xef\xbb\xbf{"text": "a"}\n', b'{"text": "a"}\n'),
     (b'{"text": "a"}\r\n\r\n \n{"text": "b"}', b'{"text": "a"}\n{"text": "b"}\n'),
     (
-        '{"prompt": "Caf\u00e9\\u00e9 \\t\\n",  "completion" :"b "}\n'.encode(),
-        '{"prompt": "Caf\u00e9\\u00e9",  "completion" :"b "}\n'.encode(),
+        '{"prompt": "Caf\u00e9\\u00e9 \\t",  "completion" :"b "}\n'.encode(),
+        '{"prompt": "Caf\u00e9\\u00e9",  "completion" :" \\tb "}\n'.encode(),
     ),
+    (b'{"completion": "b", "prompt": "a "}\n', b'{"completion": " b", "prompt": "a"}\n'),
+    (b'{"completion": "\\nb", "prompt": "a "}\n', b'{"completion": "\\nb", "prompt": "a"}\n'),
+    (b'{"completion": "b", "prompt": "a \\n"}\n', b'{"completion": "b", "prompt": "a \\n"}\n'),
     (
         b'{"messages": [{"role": "user", "content": "a "}, {"content": "b", "role": "assistant"} , '
         b'{"role": "user", "content": "c"},{"role": "user", "content": "d"} ], "id": 1}\n',
@@ -573,8 +576,10 @@ FIXES = [
         b'{"from": "gpt", "value": "b"}]}\n',
     ),
     (
-        b'{"segments": [{"text": "a ", "label": false}, {"text": "b ", "label": true}]}\n',
-        b'{"segments": [{"text": "a", "label": false}, {"text": "b ", "label": true}]}\n',
+        b'{"segments": [{"text": "a ", "label": false}, {"label": true, "text": "b "}, '
+        b'{"text": "c\\u0020", "label": false}, {"text": "d", "label": true}]}\n',
+        b'{"segments": [{"text": "a", "label": false}, {"label": true, "text": " b "}, '
+        b'{"text": "c", "label": false}, {"text": "\\u0020d", "label": true}]}\n',
     ),
 ]
 

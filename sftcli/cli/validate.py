@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sftcli.cli.options import config_flags, config_options
+from sftcli.cli.sections import SectionedCommand
 
 if TYPE_CHECKING:
     from sftcli.config import Config
@@ -15,10 +16,22 @@ if TYPE_CHECKING:
 _FORMATS = ("text", "json", "jsonl", "github", "junit", "sarif")
 
 
-@click.command(epilog="Exit codes: 0 fine, 1 bad data, 2 usage, 3 environment, 4 a bug.")
+class _Command(SectionedCommand):
+    sections = {  # noqa: RUF012 (never changed)
+        "Which rules": "select extend_select ignore against overlap vocab_size",
+        "What fails the run": "max_bad fail_over strict max_errors",
+        "What is written": "format_ statistics output fix quiet color num_proc",
+        "The records": "record_format field limit config",
+    }
+
+
+@click.command(cls=_Command, epilog="Exit codes: 0 fine, 1 bad data, 2 usage, 3 environment, 4 a bug.")
 @click.argument("inputs", nargs=-1, metavar="INPUT...")
 @click.option(
-    "--select", multiple=True, metavar="RULES", help="Run these rules alone: C, J001, secrets' names."
+    "--select",
+    multiple=True,
+    metavar="RULES",
+    help="Run these alone: codes, beginnings such as C, names, or ALL.",
 )
 @click.option("--extend-select", multiple=True, metavar="RULES", help="Run these rules too.")
 @click.option("--ignore", multiple=True, metavar="RULES", help="Leave these rules out.")
@@ -34,12 +47,15 @@ _FORMATS = ("text", "json", "jsonl", "github", "junit", "sarif")
     "--max-errors", type=click.IntRange(1), help="Stop after N errors, and list N findings. [default: 1000]"
 )
 @click.option(
-    "--against", multiple=True, metavar="FILE", help="No record may be in this data set too (repeatable)."
+    "--against",
+    multiple=True,
+    metavar="FILE",
+    help="A data set that shares no record with these (repeatable).",
 )
 @click.option(
-    "--overlap", type=float, metavar="SHARE", help="How much of a record is too much. [default: 0.5]"
+    "--overlap", type=float, metavar="SHARE", help="How much of its record is too much. [default: 0.5]"
 )
-@click.option("--vocab-size", type=int, metavar="N", help="The rows of the model's embedding.")
+@click.option("--vocab-size", type=int, metavar="N", help="How many ids the model's embedding has.")
 @click.option("--format", "format_", type=click.Choice(_FORMATS), default="text", show_default=True)
 @click.option("--statistics", is_flag=True, help="Show how often each rule is broken, and nothing else.")
 @click.option(

@@ -116,9 +116,9 @@ RULES = (
         "C012",
         "prompt_ends_in_space",
         "warning",
-        "A prompt that the answer follows at once ends in white space.",
+        "A prompt that the answer follows at once ends in a space or a tab.",
         example=_pair("Paris", prompt="Capital: "),
-        cure="Begin the answer with the space instead: most tokens begin with theirs. --fix takes it off.",
+        cure="Begin the answer with the space, as most tokens begin with theirs; --fix moves it there.",
         instead=_pair(" Paris", prompt="Capital:"),
     ),
     Rule(

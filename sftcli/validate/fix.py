@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 from sftcli.config import Config
@@ -85,7 +86,7 @@ def _mended(
         record = good.get(index)
         if record is not None:
             line = _without_trailing_turns(line, record, record_format, names, on, mended)
-            line = _without_trailing_space(line, record, record_format, names, on, mended)
+            line = _with_space_moved(line, record, record_format, names, on, mended)
         written.append(line + (b"\r\n" if had_return and "J022" not in on else b"\n"))
     return written
 
@@ -111,18 +112,28 @@ def _without_trailing_turns(
     return (text[:end] + text[stop:]).encode()
 
 
-def _without_trailing_space(
+def _with_space_moved(
     raw: bytes, good: Good, record_format: str | None, names: Names, on: frozenset[str], mended: Counter[str]
 ) -> bytes:
-    """The line without white space at the end of a prompt that its answer follows at once."""
+    """The line with the white space between a prompt and its answer in the answer, as it is written."""
     if "C012" not in on:
         return raw
-    for text in texts_of(good.record, record_format, names):
-        if text.touches and text.text[-1:].isspace():
-            at = len(text.text.rstrip())
-            line = raw.decode()
-            start = column_in(raw, text.path, at) - 1
-            end = end_of_value(line, column_of(raw, text.path) - 1)
-            raw = (line[:start] + line[end - 1 :]).encode()
-            mended["C012"] += 1
+    # From the end, so that places before it stay what they are.
+    texts = texts_of(good.record, record_format, names)
+    for prompt, answer in reversed(list(pairwise(texts))):
+        at = prompt.loose_end
+        if at is None:
+            continue
+        line = raw.decode()
+        start = column_in(raw, prompt.path, at) - 1
+        end = end_of_value(line, column_of(raw, prompt.path) - 1) - 1
+        begin = column_of(raw, answer.path)  # just after the quote
+        # An answer that has white space of its own needs no more.
+        moved = "" if answer.text[:1].isspace() else line[start:end]
+        if begin < start:
+            line = line[:begin] + moved + line[begin:start] + line[end:]
+        else:
+            line = line[:start] + line[end:begin] + moved + line[begin:]
+        raw = line.encode()
+        mended["C012"] += 1
     return raw

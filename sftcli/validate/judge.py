@@ -125,8 +125,8 @@ class Judge:
         if messages and messages[-1].role == "user" and texts and texts[-1].part == "prompt":
             yield texts[-1], Flaw("trailing_user_turn", 0, "nobody answers this turn, so it teaches nothing")
         for text in texts:
-            if text.touches and text.text[-1:].isspace():
-                at = len(text.text.rstrip())
+            at = text.loose_end
+            if at is not None:
                 yield text, Flaw("prompt_ends_in_space", at, f"the prompt ends in {text.text[at:][:8]!r}")
 
 

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 from sftcli.parse.failure import Names, Place
 from sftcli.parse.messages import FUNCTION_CALL, OPENAI, ROLES, SHAREGPT
 
+_SPACES = " \t"
 Part = Literal["prompt", "answer", "other"]
 
 
@@ -19,6 +20,16 @@ class Text(NamedTuple):
     path: Place
     part: Part
     touches: bool = False
+
+    @property
+    def loose_end(self) -> int | None:
+        """Where the spaces and tabs begin that a prompt ends in just before its answer, if it does.
+
+        A line break is no matter: tokens do not reach across it as they do across a space.
+        """
+        if not self.touches or not self.text.endswith((" ", "\t")):
+            return None
+        return len(self.text.rstrip(_SPACES))
 
 
 def texts_of(record: Mapping[str, Any], record_format: str | None, names: Names) -> list[Text]:
