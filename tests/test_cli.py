@@ -120,7 +120,7 @@ def test_help_lists_the_commands_with_an_example(sftcli_here: Here) -> None:
     assert (ended.code, ended.err) == (0, "")
     assert "\n  sftcli prepare " in ended.out
     listed = re.findall(r"^  (\w+)  ", ended.out.partition("Commands:")[2], re.MULTILINE)
-    assert listed == ["prepare", "inspect", "stats", "templates"]
+    assert listed == ["prepare", "inspect", "stats", "validate", "verify", "rules", "templates"]
 
 
 def test_no_arguments_is_a_usage_error_that_shows_the_help(sftcli_here: Here) -> None:

@@ -15,10 +15,10 @@ from sftcli import __version__
 _COMMANDS = {
     "prepare": "Turn JSONL into masked token shards.",
     "inspect": "Show which tokens of a row are trained.",
-    "verify": "Check that prepared folders are what their manifests say.",
-    "validate": "Judge raw data by the rules, for CI.",
-    "rules": "List the rules, or explain one.",
     "stats": "Show what a data set is like, or compare two.",
+    "validate": "Judge raw data by the rules, for CI.",
+    "verify": "Check that prepared folders are what their manifests say.",
+    "rules": "List the rules, or explain one.",
     "templates": "List and show prompt and chat layouts.",
 }
 

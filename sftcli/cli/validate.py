@@ -56,7 +56,14 @@ class _Command(SectionedCommand):
     "--overlap", type=float, metavar="SHARE", help="How much of its record is too much. [default: 0.5]"
 )
 @click.option("--vocab-size", type=int, metavar="N", help="How many ids the model's embedding has.")
-@click.option("--format", "format_", type=click.Choice(_FORMATS), default="text", show_default=True)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(_FORMATS),
+    default="text",
+    show_default=True,
+    help="How findings are written.",
+)
 @click.option("--statistics", is_flag=True, help="Show how often each rule is broken, and nothing else.")
 @click.option(
     "-o", "--output", metavar="FILE", help="Write the findings, or with --fix the mended data, to a file."
