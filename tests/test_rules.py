@@ -65,9 +65,9 @@ def test_rules_are_written_out(rule: Rule) -> None:
 
 
 def test_names_and_codes_are_each_given_once() -> None:
-    from sftcli.rules import content, dataset, lines, records, tokens
+    from sftcli.rules import content, dataset, files, lines, records, tokens
 
-    listed = [rule for family in (lines, records, content, tokens, dataset) for rule in family.RULES]
+    listed = [rule for family in (lines, files, records, content, tokens, dataset) for rule in family.RULES]
     assert (
         len({rule.code for rule in listed})
         == len({rule.name for rule in listed})

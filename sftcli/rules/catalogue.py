@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 
 from sftcli.errors import UsageError
-from sftcli.rules import content, dataset, lines, records, tokens
+from sftcli.rules import content, dataset, files, lines, records, tokens
 from sftcli.rules.rule import Rule
 
 FAMILIES: Mapping[str, str] = {
@@ -16,7 +16,7 @@ FAMILIES: Mapping[str, str] = {
 }
 RULES: Mapping[str, Rule] = {
     rule.code: rule
-    for family in (lines, records, content, tokens, dataset)
+    for family in (lines, files, records, content, tokens, dataset)
     for rule in sorted(family.RULES, key=lambda rule: rule.code)
 }
 BY_NAME: Mapping[str, Rule] = {rule.name: rule for rule in RULES.values()}

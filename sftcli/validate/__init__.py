@@ -1,6 +1,7 @@
 """The gate: judges raw data by the rules, and changes nothing.
 
-validate    a whole run: all files, and what is found put together
+validate    a whole run: all files
+together    what the splits came to, put together in order
 settings    which rules are on, and how much is too much
 formats     file -> the judges of its records
 one_split   split -> its findings
