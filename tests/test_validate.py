@@ -12,6 +12,8 @@ import os
 import random
 import re
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +22,7 @@ from typing import Any
 
 import pytest
 import zstandard
-from conftest import EXAMPLES, Ended, chat, jsonl, run_sftcli, write
+from conftest import CONFIGS, EXAMPLES, Ended, chat, jsonl, run_sftcli, write
 from hypothesis import given
 from hypothesis import strategies as st
 from test_cli import imported, session
@@ -403,6 +405,38 @@ def test_no_process_is_left_behind() -> None:
     results.close()
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_interrupted_leaves_no_process(tmp_path: Path, number: signal.Signals) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(jsonl(*({"prompt": f"{n}", "completion": "x" * 2000} for n in range(60_000))))
+    command = [sys.executable, "-m", "sftcli", "validate", str(path), "--num-proc", "3"]
+    environment = {**os.environ, "PYTHONPATH": str(CONFIGS.parent)}
+    with subprocess.Popen(command, start_new_session=True, env=environment, stderr=subprocess.PIPE) as run:
+        until = time.monotonic() + 20
+        while len(session_of(run.pid)) < 3 and time.monotonic() < until:
+            time.sleep(0.005)
+        run.send_signal(number)
+        _, said = run.communicate(timeout=20)
+    assert (run.returncode, said.strip()) == {
+        signal.SIGINT: (130, b"interrupted"),
+        signal.SIGTERM: (143, b"terminated"),
+    }[number]
+    assert session_of(run.pid) == []
+
+
+def session_of(pid: int) -> list[str]:
+    """The processes of a session that are still there."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            after_name = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(after_name[3]) == pid and after_name[0] != "Z":
+            found.append(stat.parent.name)
+    return found
 
 
 # What is there twice

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 
 from msgspec import structs
@@ -55,14 +55,15 @@ def validate(config: Config, settings: Settings, count_all: bool = False) -> Val
     task = _Task(maker, _judges_of_large_files(splits, maker), config.limit)
     # Rows go through engines with threads of their own, and --limit counts over all files.
     alone = maker.engines is not None or config.limit is not None
-    results = in_order(task, splits, 1 if alone else settings.num_proc or min(_MOST_WORKERS, cores()))
+    workers = 1 if alone else settings.num_proc or min(_MOST_WORKERS, cores())
     together = Together(limits, list(dict.fromkeys(split.file for split in splits)))
-    for split in splits:
-        together.add(split, *next(results))
-        if together.is_full:
-            together.findings.partial = split is not splits[-1] or together.stopped_inside
-            break
-    results.close()
+    # Closed whatever happens, so that no process outlives the run.
+    with closing(in_order(task, splits, workers)) as results:
+        for split in splits:
+            together.add(split, *next(results))
+            if together.is_full:
+                together.findings.partial = split is not splits[-1] or together.stopped_inside
+                break
     together.end()
     return Validated(together.findings, together.bad, together.bad_files)
 
