@@ -95,11 +95,15 @@ def validate(
     sftcli validate train.jsonl -t ./llama3 --max-length 4096 --fail-over T001=1%
     sftcli validate train.jsonl --fix -o mended.jsonl
     """
+    settings, loaded = _options(config, inputs, flags)
+    if loaded.tokenizer is not None and loaded.encoder != "tokenizers":
+        from sftcli.fastload import warm_up
+
+        warm_up(loaded.tokenizer, loaded.inputs)  # beside the imports that follow
     from sftcli.cli.findings_out import put_findings
     from sftcli.rules.catalogue import RULES
     from sftcli.validate.validate import validate as judge
 
-    settings, loaded = _options(config, inputs, flags)
     if fix:
         return _fix(loaded, settings, output, format_, color, quiet)
     found = judge(loaded, settings, count_all=statistics)
