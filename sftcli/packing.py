@@ -6,6 +6,7 @@ as it holds, since after each it is still the fullest that takes another. So the
 the number of lengths and of bins, and hardly with the number of rows.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -26,7 +27,7 @@ def best_fit_decreasing(lengths: npt.NDArray[np.integer], capacity: int) -> npt.
     bin_of = np.empty(len(lengths), np.int32)
     placed = 0
     for bins, each, rows in _placements(zip(sizes[::-1], counts[::-1], strict=True), capacity):
-        bin_of[order[placed : placed + rows]] = np.repeat(bins, each)[:rows]
+        bin_of[order[placed : placed + rows]] = np.repeat(bins, min(each, rows))[:rows]
         placed += rows
     return bin_of
 
@@ -71,12 +72,12 @@ class _Rooms:
         self._capacity = capacity
         self._opened = 0
         self._bins: dict[int, list[Ints]] = {}
-        self._there = 0  # bit r: there are bins with r tokens of room
+        self._there: list[int] = []  # the rooms that there are bins with, in order
 
     def least(self, size: int) -> int:
         """The least room of a bin that takes a row of `size`."""
-        enough = self._there >> size
-        return size + (enough & -enough).bit_length() - 1 if enough else self._capacity
+        place = bisect_left(self._there, size)
+        return self._there[place] if place < len(self._there) else self._capacity
 
     def take(self, room: int, most: int) -> Ints:
         """The first `most` bins with this room, or all of them."""
@@ -88,10 +89,12 @@ class _Rooms:
         if len(bins) > most:
             self._bins[room] = [bins[most:]]
         else:
-            self._there ^= 1 << room
+            del self._there[bisect_left(self._there, room)]
         return bins[:most]
 
     def put(self, bins: Ints, room: int) -> None:
         if len(bins) and room:
-            self._bins.setdefault(room, []).append(bins)
-            self._there |= 1 << room
+            if room not in self._bins:
+                self._bins[room] = []
+                insort(self._there, room)
+            self._bins[room].append(bins)

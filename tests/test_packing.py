@@ -76,3 +76,9 @@ def test_a_row_that_fits_no_bin_is_refused(length: int) -> None:
         best_fit_decreasing(np.array([3, length]), 8)
     with pytest.raises(ValueError, match=message):
         bins_needed([(3, 1), (length, 2)], 8)
+
+
+def test_bins_may_be_larger_than_any_memory() -> None:
+    assert bins_needed([(100, 500)], 2**31) == 1
+    assert bins_needed([(10, 5)], 10**30) == 1
+    assert best_fit_decreasing(np.array([3, 4]), 10**12).tolist() == [0, 0]

@@ -1,6 +1,7 @@
 """Text that rows are searched for: one row's, or that of a shard's rows all at once."""
 
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,7 +36,9 @@ class Wanted:
 def compiled(pattern: str) -> re.Pattern[str]:
     """Raises UsageError that says where a regular expression is malformed."""
     try:
-        return re.compile(pattern)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # `[[`, which is what it says for now
+            return re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as problem:
         place = getattr(problem, "pos", None)
         where = f" at character {place + 1}" if place is not None else ""

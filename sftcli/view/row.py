@@ -110,10 +110,11 @@ def row_from_batch(
     trained = batch.trained[part].tolist()
     texts = token_texts(_bytes_of(tokenizer, ids))
     places = _places(texts, batch.piece[part].tolist(), rendered)
+    pieces = rendered.pieces
     control = _control_ids(tokenizer)
     tokens = []
     for i, (text, group) in enumerate(texts):
-        piece = rendered.pieces[places[i]]
+        piece = pieces[places[i]]
         tokens.append(
             TokenView(
                 i=i,

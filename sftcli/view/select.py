@@ -112,7 +112,7 @@ def rank_of(ranking: Ranking | None, lengths: Ints, trained: Ints) -> Ints:
 
 def parse_span(text: str) -> tuple[int | None, int | None]:
     """`A:B` as a slice's ends. Raises UsageError."""
-    match = re.fullmatch(r"\s*([+-]?\d+)?\s*:\s*([+-]?\d+)?\s*", text, re.ASCII)
+    match = re.fullmatch(r"\s*([+-]?\d{1,18})?\s*:\s*([+-]?\d{1,18})?\s*", text, re.ASCII)
     if not match:
         raise UsageError(f"--rows {text!r}: expected A:B with whole numbers, either one left out: 10:20, -5:")
     start, stop = (int(part) if part else None for part in match.groups())
