@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from sftcli.config import load_config
 from sftcli.view.cells import cells
+from sftcli.view.heading import MEANING
 from sftcli.view.html import write_html
 from sftcli.view.raw import RawData
 from sftcli.view.row import RowView, Source, TokenView
@@ -217,6 +218,13 @@ def test_title_and_facts_stand_at_the_head_as_text() -> None:
     head = page_of([], "<b>\u202e & {{facts}}", template="<i>")
     assert "<title>&lt;b&gt;\\u202e &amp; {{facts}}</title>" in head
     assert "<div><dt>template</dt><dd>&lt;i&gt;</dd></div>" in head
+
+
+def test_what_marks_mean_is_said_as_in_the_terminal() -> None:
+    page = page_of([plain_row("a", marks=("straddle",))])
+    [*_, shared] = Parsed(page).blocks
+    assert dict(shared["meanings"]) == MEANING
+    assert [page.count(meaning) for meaning in MEANING.values()] == [1] * len(MEANING)
 
 
 def test_nothing_in_a_page_leads_out_of_it() -> None:

@@ -10,7 +10,7 @@ from sftcli.view.loss import mean_loss
 from sftcli.view.page import Screen
 from sftcli.view.row import RowView, TokenView
 
-_MEANING = {
+MEANING = {
     "zero-trained": "no token of this row is trained",
     "truncated": "the row has more tokens than --max-length allows",
     "no-terminator": "a trained answer is not followed by the token that ends it",
@@ -23,7 +23,7 @@ _SGR = re.compile(r"\x1b\[[0-9;]*m")
 def head(view: RowView, screen: Screen) -> list[str]:
     """Where the row is from, then a line for each thing to be known of it."""
     notes = [("dropped", f"prepare leaves this row out: {view.dropped}")] if view.dropped else []
-    notes += [(mark, _MEANING.get(mark, "")) for mark in view.marks]
+    notes += [(mark, MEANING.get(mark, "")) for mark in view.marks]
     return [title(view, screen), *(line for name, text in notes for line in note_lines(name, text, screen))]
 
 

@@ -20,6 +20,7 @@ from typing import Any, TextIO
 
 from sftcli.batch import IGNORE
 from sftcli.view.cells import cells, one_line
+from sftcli.view.heading import MEANING
 from sftcli.view.heat import BOUNDS
 from sftcli.view.loss import mean_loss
 from sftcli.view.row import RowView, TokenView
@@ -90,6 +91,7 @@ class _Shared:
             "control": [i for i, (_, _, _, control) in enumerate(entries) if control],
             "speakers": [[turn, role and one_line(role), origin] for turn, role, origin in self.speakers],
             "heat": BOUNDS,
+            "meanings": list(MEANING.items()),
             "files": [one_line(file) for file in self.files],
         }
 

@@ -12,6 +12,7 @@ from made_rows import chats, row, talks, with_losses
 from on_page import keys, listed, open_row, opened, shown
 
 from sftcli.view.cells import one_line
+from sftcli.view.heading import MEANING
 from sftcli.view.row import RowView, TokenView
 
 pytest_plugins = ["chromium"]
@@ -63,8 +64,8 @@ def test_the_open_row_says_where_it_is_from_and_what_is_to_be_known(show: Show) 
     assert opened(page) == "Row 3"
     assert page.eval_on_selector_all(".warning", "all => all.map(one => one.textContent)") == [
         "prepare leaves this row out: no_trained_tokens",
-        "zero-trained: no token of this row is trained",
-        "straddle: a token lies across the border of what is trained",
+        f"zero-trained: {MEANING['zero-trained']}",
+        f"straddle: {MEANING['straddle']}",
     ]
 
 

@@ -42,7 +42,14 @@ function readShared() {
   for (const [entry, size] of table.groups) groups[entry] = size;
   const control = new Uint8Array(table.texts.length);
   for (const entry of table.control) control[entry] = 1;
-  return { ...table, ids: numbers(table.ids), groups, control, written: new Map(table.written) };
+  return {
+    ...table,
+    ids: numbers(table.ids),
+    groups,
+    control,
+    written: new Map(table.written),
+    meanings: new Map(table.meanings),
+  };
 }
 
 /** Rows with what the list needs to know of each. */

@@ -1,13 +1,5 @@
 // A row as it reads: turn by turn, with what is trained marked.
 
-const MARKS = {
-  "zero-trained": "no token of this row is trained",
-  truncated: "the row has more tokens than --max-length allows",
-  "no-terminator": "a trained answer is not followed by the token that ends it",
-  straddle: "a token lies across the border of what is trained",
-  "control-text": "the data spells a control token, and has it as ordinary characters",
-};
-
 /** The pieces that a row is shown in: [first, past the last], cut where `same` says so. */
 function stretches(from, to, same) {
   const found = [];
@@ -38,8 +30,10 @@ function rowHead(row, shared, level = "h2") {
   if (row.id !== undefined) place.append(element("bdi", "", `id ${row.id}`));
   head.append(place, rowCounts(row));
   if (row.dropped) head.append(element("p", "warning", `prepare leaves this row out: ${row.dropped}`));
-  for (const mark of row.marks)
-    head.append(element("p", "warning", MARKS[mark] ? `${mark}: ${MARKS[mark]}` : mark));
+  for (const mark of row.marks) {
+    const meaning = shared.meanings.get(mark);
+    head.append(element("p", "warning", meaning ? `${mark}: ${meaning}` : mark));
+  }
   return head;
 }
 
