@@ -801,12 +801,14 @@ def test_a_page_says_how_its_rows_were_made(tmp_path: Path) -> None:
         "template": "chatml",
         "records": "messages",
         "tokenizer": "demo",
-        "trained": "assistant, terminator turn",
+        "trained": "assistant turns, terminator of each trained turn",
     }
     named = {"source": f"{files[0]}, {files[1]}, {files[2]} and 2 more"}
     assert raw(*files).facts == {**named, **known}
     make(tmp_path / "out", *files, template="chatml")
     assert Dataset(tmp_path / "out").facts == {**named, **known, "folder": str(tmp_path / "out")}
+    other = raw(files[0], train_on="last", train_on_eos="none").facts
+    assert other["trained"] == "the last assistant turn, no terminator"
 
 
 def test_a_set_that_may_change_its_meaning_is_no_warning() -> None:

@@ -3,6 +3,13 @@
 from collections.abc import Sequence
 
 _NAMED = 3  # inputs
+_TURNS = {"assistant": "assistant turns", "last": "the last assistant turn", "all": "all text"}
+_ENDS = {
+    "turn": "terminator of each trained turn",
+    "last": "terminator of the last trained turn",
+    "none": "no terminator",
+    "all": "terminator of every turn",
+}
 
 
 def facts_of(
@@ -13,12 +20,15 @@ def facts_of(
     trained: object,
     ended: object,
 ) -> dict[str, str]:
-    """Each fact by its name; of many inputs the first ones are named."""
+    """Each fact by its name; of many inputs the first ones are named.
+
+    `trained` and `ended` are a MaskPolicy's `train_on` and `train_on_eos`.
+    """
     more = f" and {len(source) - _NAMED:,} more" if len(source) > _NAMED else ""
     return {
         "source": ", ".join(source[:_NAMED]) + more,
         "template": str(template),
         "records": str(records),
         "tokenizer": str(tokenizer),
-        "trained": f"{trained}, terminator {ended}",
+        "trained": f"{_TURNS.get(str(trained), trained)}, {_ENDS.get(str(ended), ended)}",
     }
