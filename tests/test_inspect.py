@@ -130,8 +130,8 @@ def slowly(source: Any, selection: Selection) -> list[int]:
     kept = [row for row in kept if all(text in text_of(row) for text in selection.text.texts)]
     kept = [row for row in kept if all(p.search(text_of(row)) for p in selection.text.patterns)]
     kept = [row for row in kept if set(selection.marks) <= set(row.marks)]
-    if selection.id is not None:
-        kept = [row for row in kept if row.id == selection.id]
+    if selection.ids:
+        kept = [row for row in kept if row.id in selection.ids]
     if selection.sample is not None:
         keys = sample_keys(np.array([row.row for row in kept], np.int64), selection.seed)
         order = sorted(range(len(kept)), key=lambda i: (keys[i], i))[: selection.sample]
@@ -162,7 +162,7 @@ selections = st.builds(
     ),
     marks=st.lists(st.sampled_from(MARKS), max_size=2, unique=True).map(tuple),
     ranking=st.none() | st.sampled_from(RANKINGS),
-    id=st.none() | st.none() | st.sampled_from(["r0", "r3", "r16", "nobody"]),
+    ids=st.just(()) | st.lists(st.sampled_from(["r0", "r3", "r16", "nobody"]), max_size=3).map(tuple),
     most=st.none() | st.integers(1, 30),
 )
 
@@ -181,7 +181,7 @@ def test_a_prepared_folder_gives_the_rows_that_hold_all_that_is_asked(
     sources: Sources, selection: Selection, arrow: bool
 ) -> None:
     known = tuple(mark for mark in selection.marks if mark not in ("truncated", "straddle"))
-    selection = replace(selection, marks=known, id=None)
+    selection = replace(selection, marks=known, ids=())
     source = sources.arrow if arrow else sources.parquet
     search = Search(source, selection)
     assert [row.row for row in search] == slowly(source, selection)
@@ -391,10 +391,11 @@ def test_padding_is_no_token_of_the_row(tmp_path: Path) -> None:
 def test_an_id_is_looked_for_in_a_column_that_holds_ids(tmp_path: Path) -> None:
     make(tmp_path / "out", write(tmp_path / "in.jsonl", *TALKS), template="chatml")
     with pytest.raises(UsageError, match="the shards hold no ids"):
-        list(Search(Dataset(tmp_path / "out"), Selection(id="a")))
+        list(Search(Dataset(tmp_path / "out"), Selection(ids=("a",))))
     dataset = rewritten(tmp_path / "out", id=pa.array(["a", "k=1", "c"]), k=pa.array([3, 2, 1]))
-    for wanted, rows in (("a", [0]), ("k=1", [1, 2]), ("k=3", [0]), ("z", [])):
-        assert [row.row for row in Search(dataset, Selection(id=wanted))] == rows
+    cases = {("a",): [0], ("k=1",): [1, 2], ("k=3",): [0], ("z",): [], ("c", "k=3"): [0, 2]}
+    for wanted, rows in cases.items():
+        assert [row.row for row in Search(dataset, Selection(ids=wanted))] == rows
 
 
 # Where a row came from
@@ -596,6 +597,15 @@ def test_lines_are_those_of_the_file_and_records_go_on_from_file_to_file(tmp_pat
     assert places == [(1, f"{one}:4"), (2, f"{one}:5"), (3, f"{two}:1")]
 
 
+@pytest.mark.parametrize("which", [Selection(), Selection(text=Wanted(("Rome",)))], ids=["row", "search"])
+def test_a_key_that_no_record_is_read_by_may_stand_twice(tmp_path: Path, which: Selection) -> None:
+    """As in prepare, which reads the same keys."""
+    file = tmp_path / "in.jsonl"
+    file.write_bytes(jsonl(chat("Hi", "Rome")).replace(b"{", b'{"note": 1, "note": 2, ', 1))
+    make(tmp_path / "out", file, template="chatml")
+    assert [row.tokens[10].text for row in Search(raw(file), which)] == ["R"]
+
+
 def test_a_limit_ends_the_records(tmp_path: Path) -> None:
     file = write(tmp_path / "in.jsonl", *TALKS)
     assert [row.row for row in Search(raw(file, limit=2), Selection(span=(None, None)))] == [0, 1]
@@ -630,6 +640,11 @@ def test_standard_input_is_searched_as_it_comes_and_not_counted_from_its_end(tmp
         [1, 2],
     )
     assert run("--find", "Rome").err == "1 of 3 records matches\n"
+    first = ("inspect", "-", "-t", "demo", "--template", "chatml", "--view", "runs")
+    shown = run_sftcli(*first, stdin=lines, cwd=tmp_path)
+    assert shown.out.startswith("standard input:1 · row 0\n")
+    bad = run_sftcli(*first, stdin=jsonl({"messages": []}), cwd=tmp_path)
+    assert bad.err.startswith("error: standard input:1:14: empty_messages")
     ended = run("--rows", "-1:")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith("error: standard input can be read only once, so rows cannot be counted")

@@ -24,7 +24,7 @@ class Asked:
     texts: tuple[str, ...]
     patterns: tuple[str, ...]
     only: tuple[str, ...]
-    id: str | None
+    ids: tuple[str, ...]
     max_rows: int | None
     view: str | None
     against: tuple[str, ...]
@@ -39,7 +39,7 @@ class Asked:
         rankings = [ranking for ranking in RANKINGS if ranking in self.only]
         self._check(rankings)
         named = self.rows or self.span is not None or self.sample is not None
-        searched = self.texts or self.patterns or self.only or self.id is not None
+        searched = self.texts or self.patterns or self.only or self.ids
         return Selection(
             rows=self.rows if named or searched else (0,),
             span=(None, None) if self.span is None else parse_span(self.span),
@@ -48,7 +48,7 @@ class Asked:
             text=Wanted(self.texts, tuple(map(compiled, self.patterns))),
             marks=tuple(mark for mark in MARKS if mark in self.only),
             ranking=rankings[0] if rankings else None,
-            id=self.id,
+            ids=self.ids,
             most=self.max_rows,
         )
 

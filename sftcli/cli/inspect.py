@@ -13,7 +13,7 @@ ONLY = (
 )  # fmt: skip
 # The options in the sections of the help; --debug and --help come after them.
 _SECTIONS = {
-    "Which rows": "rows span sample seed texts patterns only id max_rows",
+    "Which rows": "rows span sample seed texts patterns only ids max_rows",
     "How they are shown": "view against loss format_ output color pager",
 }
 _SHARED = "How raw data becomes rows, as in `prepare`"
@@ -48,20 +48,20 @@ class _Command(click.Command):
 @click.option("--seed", type=int, default=0, metavar="S", help="Draws another sample. [default: 0]")
 @click.option(
     "--find", "texts", multiple=True, metavar="TEXT",
-    help="Rows whose text, template and data, holds TEXT (repeatable: all of them).",
+    help="Rows whose text, template and data, holds TEXT, case as given (repeatable: all of them).",
 )  # fmt: skip
 @click.option(
-    "--find-regex",
-    "patterns",
-    multiple=True,
-    metavar="REGEX",
-    help="Rows whose text REGEX matches somewhere.",
-)
+    "--find-regex", "patterns", multiple=True, metavar="REGEX",
+    help="Rows whose text REGEX matches somewhere; (?i) before it ignores case (repeatable: all of them).",
+)  # fmt: skip
 @click.option(
     "--only", type=click.Choice(ONLY), multiple=True, metavar="WHAT",
     help=f"Rows that are {', '.join(ONLY)} (repeatable).",
 )  # fmt: skip
-@click.option("--id", metavar="VALUE", help="Records with this `id`; KEY=VALUE looks at another key.")
+@click.option(
+    "--id", "ids", multiple=True, metavar="VALUE",
+    help="Records with this `id` (repeatable: any of them); KEY=VALUE looks at another key.",
+)  # fmt: skip
 @click.option(
     "--max-rows", type=click.IntRange(1), metavar="N",
     help="Show N rows at most. [default: 20 of a search, 1 of longest and the like]",

@@ -1,11 +1,14 @@
 """What `inspect` says of a search on stderr: how many rows there were, and what was passed over."""
 
+import re
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
 from sftcli.view.cells import one_line
+from sftcli.view.find import id_readings
 from sftcli.view.raw import RawData
 from sftcli.view.select import Search
 
@@ -39,7 +42,7 @@ def _found(search: Search[Any]) -> Iterator[str]:
     if selection.sample is not None:
         of = f"{total:,} drawn from {of} (seed {selection.seed})"
     if selection.is_filtered and not search.matched:
-        yield f"none of {searched} matches"
+        yield f"none of {searched} matches{_hint(search)}"
     elif selection.ranking:
         what = selection.ranking if search.shown == 1 else f"{search.shown:,} {selection.ranking}"
         more = "; --max-rows N shows more" if cut and selection.most is None else ""
@@ -52,3 +55,18 @@ def _found(search: Search[Any]) -> Iterator[str]:
         yield f"no {noun} is there: {one_line(search.source.name)} has {counted(search.source.seen, noun)}"
     elif cut:
         yield f"{counted(search.matched, noun)}{cut}"
+
+
+def _hint(search: Search[Any]) -> str:
+    """What may have been meant where nothing matches; empty where there is no telling."""
+    selection, source = search.selection, search.source
+    if selection.ids and isinstance(source, RawData):
+        plain = any("=" not in text for text in selection.ids)
+        looked_at = [key for key in id_readings(selection.ids) if key != "id" or plain]
+        if missing := [key for key in looked_at if key not in source.keys_met]:
+            return f": no record has a key {' or '.join(map(repr, missing))}; --id KEY=VALUE looks at another"
+    cased = [text for text in selection.text.texts if text.lower() != text.upper()]
+    if not cased:
+        return ""
+    pattern = re.sub(r"([\\.^$*+?{}\[\]|()])", r"\\\1", cased[0])
+    return f"; case counts: --find-regex {shlex.quote(f'(?i){pattern}')} ignores it"

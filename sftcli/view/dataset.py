@@ -1,6 +1,6 @@
 """Rows of a prepared folder, found without reading the rows before them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import accumulate, pairwise
@@ -124,8 +124,8 @@ class Dataset:
         """bool[R]: the unit's rows that match; int64[R]: what they are ranked by."""
         tokens = Tokens(self._shard(unit.shard), unit.unit)
         kept = np.ones(unit.stop - unit.first, np.bool_)
-        if selection.id is not None:
-            kept &= self._with_id(unit, selection.id)
+        if selection.ids:
+            kept &= self._with_id(unit, selection.ids)
         if "zero-trained" in selection.marks:
             kept &= tokens.trained_counts == 0
         if "no-terminator" in selection.marks:
@@ -145,18 +145,18 @@ class Dataset:
     def _text_search(self) -> TokenSearch:
         return TokenSearch(self.tokenizer)
 
-    def _with_id(self, unit: _Unit, wanted: str) -> Bools:
+    def _with_id(self, unit: _Unit, wanted: Sequence[str]) -> Bools:
         shard = self._shard(unit.shard)
-        readings = [(key, value) for key, value in id_readings(wanted) if key in shard.columns]
+        readings = {key: values for key, values in id_readings(wanted).items() if key in shard.columns}
         if not readings:
             raise UsageError(
                 f"--id: the shards hold no ids (their columns are {', '.join(shard.columns)}); "
                 "look for the record in the raw data, or for its text with --find"
             )
         found = np.zeros(unit.stop - unit.first, np.bool_)
-        for key, value in readings:
+        for key, values in readings.items():
             ids = shard.arrays(unit.unit, [key])[key].to_pylist()
-            found |= np.array([id_text(own) == value for own in ids], np.bool_)
+            found |= np.array([id_text(own) in values for own in ids], np.bool_)
         return found
 
     def _refuse_unknown(self, selection: Selection) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from sftcli.view.row import shown_name
+
 _NAMED = 3  # inputs
 _TURNS = {"assistant": "assistant turns", "last": "the last assistant turn", "all": "all text"}
 _ENDS = {
@@ -26,7 +28,7 @@ def facts_of(
     """
     more = f" and {len(source) - _NAMED:,} more" if len(source) > _NAMED else ""
     return {
-        "source": ", ".join(source[:_NAMED]) + more,
+        "source": ", ".join(map(shown_name, source[:_NAMED])) + more,
         "template": str(template),
         "records": str(records),
         "tokenizer": str(tokenizer),

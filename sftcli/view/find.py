@@ -163,15 +163,15 @@ def _is_broken(raw: bytes) -> bool:
     return False
 
 
-def matches_id(record: dict[str, object], wanted: str) -> bool:
-    """Whether a record has this id: its `id`, or with KEY=VALUE the value of its KEY."""
-    return any(key in record and id_text(record[key]) == value for key, value in id_readings(wanted))
-
-
-def id_readings(wanted: str) -> Sequence[tuple[str, str]]:
-    """The (key, value) that `--id` may mean: an id may hold an `=` itself."""
-    key, equals, value = wanted.partition("=")
-    return [("id", wanted), *([(key, value)] if equals else [])]
+def id_readings(wanted: Sequence[str]) -> dict[str, set[str]]:
+    """The values that `--id` looks for, by their keys: an id may hold an `=` itself."""
+    found: dict[str, set[str]] = {}
+    for text in wanted:
+        key, equals, value = text.partition("=")
+        found.setdefault("id", set()).add(text)
+        if equals:
+            found.setdefault(key, set()).add(value)
+    return found
 
 
 def id_text(value: object) -> str | None:

@@ -23,9 +23,9 @@ from sftcli.runs import RunBuilder
 from sftcli.split import render_record
 from sftcli.threads import bulk_work
 from sftcli.view.facts import facts_of
-from sftcli.view.find import id_text, matches_id
+from sftcli.view.find import id_readings, id_text
 from sftcli.view.marks import Bools, Ints, MarkFinder
-from sftcli.view.row import RowView, Source, row_from_batch
+from sftcli.view.row import RowView, Source, row_from_batch, shown_name
 from sftcli.view.select import Bound, Candidates, Chunk, Selection, rank_of
 
 
@@ -58,11 +58,11 @@ class RowMaker:
     def view(self, item: RawRecord) -> RowView:
         """Raises DataError with its place where the job cannot make a row of the record."""
         job, place = self.job, item.source
-        record = decode_line(item.raw) or {}
+        record = decode_line(item.raw, job.reads) or {}
         try:
             rendered = render_record(record, job)
         except RecordError as problem:
-            raise DataError(str(make_reject(problem, item.raw, place.file, place.line or 0, 0))) from None
+            raise DataError(_said(problem, item.raw, place)) from None
         runs = self._builder.build([rendered], [0])
         batch = encode_runs(runs, self._engine)
         marks = self._marks.of_raw(batch, [rendered], runs.control_text, job.config.max_length)
@@ -79,8 +79,9 @@ class RawData:
     """A config's inputs as rows: record by record, or searched a block at a time.
 
     `encoded` is for selections that ask for tokens of many rows. `bad` counts the bad records that
-    were passed over, and `first_bad` says what is wrong with the first. `tell` is told of the input
-    bytes done since it was last told.
+    were passed over, and `first_bad` says what is wrong with the first. `keys_met` are those that a
+    search for ids looks at and some record has. `tell` is told of the input bytes done since it
+    was last told.
     """
 
     noun = "record"
@@ -90,8 +91,11 @@ class RawData:
         self.job, self._encoded = self.run.job, encoded
         self.tokenizer = self.job.tokenizer
         self.files = [file for file in self.run.files if file != STDIN]
-        self.name = self.run.files[0] if len(self.run.files) == 1 else f"{len(self.run.files)} inputs"
+        self.name = (
+            shown_name(self.run.files[0]) if len(self.run.files) == 1 else f"{len(self.run.files)} inputs"
+        )
         self.seen = self.bad = 0
+        self.keys_met: set[str] = set()
         self.first_bad: str | None = None
         self.tell: Callable[[int], None] = lambda done: None
         self._marks = MarkFinder(self.job.tokenizer)
@@ -120,9 +124,8 @@ class RawData:
         """Reads all of the input once. Raises UsageError for one that cannot be read again."""
         for file in self.run.files:
             if file == STDIN or not Path(file).is_file():
-                what = "standard input" if file == STDIN else file
                 raise UsageError(
-                    f"{what} can be read only once, so rows cannot be counted from its end; "
+                    f"{shown_name(file)} can be read only once, so rows cannot be counted from its end; "
                     "count them from the start, or save it to a file first"
                 )
         return sum(len(part.indices) for part in self._parts(Candidates()))
@@ -166,11 +169,12 @@ class RawData:
         items: list[RawRecord] = []
         rows: list[Rendered] = []
         file, first = part.block.file, part.first_line
+        ids = id_readings(selection.ids)
         for index, number in zip(part.indices[allowed].tolist(), part.numbers[allowed].tolist(), strict=True):
             raw = part.block.lines[index]
             try:
-                record = decode_line(raw) or {}
-                if selection.id is not None and not matches_id(record, selection.id):
+                record = decode_line(raw, self.job.reads) or {}
+                if ids and not self._has_id(record, ids):
                     continue
                 rendered = render_record(record, self.job)
             except RecordError as problem:
@@ -185,10 +189,16 @@ class RawData:
             items, rank = [items[i] for i in np.flatnonzero(kept)], rank[kept]
         return Chunk(len(part.indices), np.array([item.number for item in items], np.int64), rank, items)
 
+    def _has_id(self, record: dict[str, object], ids: dict[str, set[str]]) -> bool:
+        """Whether a record has one of these values, by their keys: its `id`, or what KEY=VALUE asks for."""
+        there = [key for key in ids if key in record]
+        self.keys_met.update(there)
+        return any(id_text(record[key]) in ids[key] for key in there)
+
     def _pass_over(self, problem: RecordError, raw: bytes, place: Source, named: bool) -> None:
         self.bad += 1
         if named or self.first_bad is None:
-            self.first_bad = str(make_reject(problem, raw, place.file, place.line or 0, 0))
+            self.first_bad = _said(problem, raw, place)
         if named:
             raise DataError(self.first_bad) from None
 
@@ -204,3 +214,8 @@ class RawData:
             for mark in selection.marks:
                 kept &= found[mark]
         return kept, rank_of(selection.ranking, batch.lengths, batch.trained_counts)
+
+
+def _said(problem: RecordError, raw: bytes, place: Source) -> str:
+    """What is wrong with a record, and where."""
+    return str(make_reject(problem, raw, shown_name(place.file), place.line or 0, 0))

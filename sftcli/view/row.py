@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from sftcli.batch import IGNORE, TokenBatch
 from sftcli.errors import TokenizerError
+from sftcli.plan import STDIN
 from sftcli.rendered import Rendered
 from sftcli.tokenizer import Tokenizer
 
@@ -27,7 +28,13 @@ class Source:
     @property
     def place(self) -> str:
         """`file:line`, or the file alone; not made safe to print."""
-        return self.file if self.line is None else f"{self.file}:{self.line}"
+        name = shown_name(self.file)
+        return name if self.line is None else f"{name}:{self.line}"
+
+
+def shown_name(file: str) -> str:
+    """What a person calls an input."""
+    return "standard input" if file == STDIN else file
 
 
 @dataclass(frozen=True, slots=True)

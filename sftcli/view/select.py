@@ -27,8 +27,8 @@ class Selection:
     """What the options ask for; all that is given must hold of a row.
 
     `rows` are numbers from 0, negative ones from the end, in the order wanted. `span` is Python's
-    slice. `sample` rows are drawn without replacement. `most` caps what is shown (None: 20 of a
-    search, one of a ranking, all rows that were named).
+    slice. `sample` rows are drawn without replacement. Of `ids` a record has one. `most` caps what is
+    shown (None: 20 of a search, one of a ranking, all rows that were named).
     """
 
     rows: tuple[int, ...] = ()
@@ -38,13 +38,13 @@ class Selection:
     text: Wanted = field(default_factory=Wanted)
     marks: tuple[Mark, ...] = ()
     ranking: Ranking | None = None
-    id: str | None = None
+    ids: tuple[str, ...] = ()
     most: int | None = None
 
     @property
     def is_filtered(self) -> bool:
         """Whether something is asked of each row itself."""
-        return bool(self.text or self.marks or self.id is not None)
+        return bool(self.text or self.marks or self.ids)
 
     @property
     def is_search(self) -> bool:
