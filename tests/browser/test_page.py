@@ -54,6 +54,47 @@ def test_rows_are_listed_with_their_counts(show: Show) -> None:
     assert strip.replace("0.00%", "0%").count("60%") == 2  # masked up to there, trained from there on
 
 
+SNIPPETS = "all => all.map(one => one.textContent)"
+
+
+def unknown(view: RowView) -> RowView:
+    """As from a folder of shards, which holds no origins, turns or roles."""
+    tokens = (replace(token, origin=None, turn=None, role=None) for token in view.tokens)
+    return replace(view, tokens=tuple(tokens))
+
+
+def test_a_preview_begins_where_rows_begin_to_differ(show: Show) -> None:
+    prompt = ("user", "<|start|>", "Below is an instruction", ".\n\n### ", "Instruction", ":\n")
+    asked = ("Write", " a", " poem", "."), ("Write", " a", " list", "."), ("Stop", ".")
+    rows = [row(i, (*prompt, *words, "<|end|>"), ("assistant", "", "Yes")) for i, words in enumerate(asked)]
+    rows += [replace(rows[0], row=3), row(4, ("user", "", "Below is another", ".\n", "Go"))]
+    page = show([unknown(view) for view in rows])
+    assert page.eval_on_selector_all("#list .snippet", SNIPPETS) == [
+        "… Write a poem. · Yes",  # the words that two rows share by chance stay
+        "… Write a list. · Yes",
+        "… Stop. · Yes",
+        "… Write a poem. · Yes",  # a row that is there twice keeps what is its own
+        "Below is another. Go",
+    ]
+
+
+def test_a_fixed_system_text_is_left_out_of_previews(show: Show) -> None:
+    system = ("system", "<|start|>", "You are a careful", " helper", ".", "<|end|>")
+    page = show([row(i, system, ("user", "", text)) for i, text in enumerate(("Hi", "Bye"))])
+    assert page.eval_on_selector_all("#list .snippet", SNIPPETS) == ["… Hi", "… Bye"]
+    page = show([row(i, ("user", "", text)) for i, text in enumerate(("You are. Good", "You are. Bad"))])
+    assert page.eval_on_selector_all("#list .snippet", SNIPPETS) == ["You are. Good", "You are. Bad"]
+
+
+def test_a_preview_keeps_apart_what_the_row_does(show: Show) -> None:
+    view = row(0, ("user", "### Instruction:", "Shorten", " this", "\n\n### Input:\n", "The idea", " of"))
+    tokens = (replace(t, origin="template") if t.i == 3 else t for t in view.tokens)
+    page = show([replace(view, tokens=tuple(tokens))])
+    assert page.inner_text("#list .snippet") == "Shorten this · The idea of"
+    page = show([unknown(talks()[0])])
+    assert page.inner_text("#list .snippet") == "What is up? · Not much."
+
+
 def test_the_open_row_says_where_it_is_from_and_what_is_to_be_known(show: Show) -> None:
     page = show(talks())
     assert opened(page) == "Row 0"
@@ -207,16 +248,23 @@ def test_targets_are_what_the_loss_sees(show: Show) -> None:
 def test_losses_are_colours_and_a_mean(show: Show) -> None:
     page = show([with_losses(view) for view in talks()])
     assert page.inner_text(".counts").endswith("mean loss 1.875")
+    assert page.get_attribute("#heat", "aria-pressed") == "true"  # who asked for losses wants to see them
     heat = page.eval_on_selector_all("#row .t", "all => all.map(one => /heat(\\d)/.exec(one.className)?.[1])")
     # The bounds are 0.1, 0.7, 1.6, 3.0 and 4.6 nats, as in the terminal.
     assert heat == [None, "1", "1", "2", "2", "2", "2", "3", "3", "3"]
     ground = "getComputedStyle(document.querySelectorAll('#row .t')[9]).backgroundColor"
-    cold = page.evaluate(ground)
-    keys(page, "h")
-    assert page.evaluate(ground) != cold
+    hot = page.evaluate(ground)
     assert page.is_visible("#scale")
-    page.select_option("#order", "highest loss first")
+    keys(page, "h")
+    assert page.evaluate(ground) != hot
+    assert not page.is_visible("#scale")
+    counts = page.eval_on_selector_all("#list .item-counts", "all => all.map(one => one.textContent)")
+    assert counts[0] == "10 tokens · 40.0% trained · loss 1.88"
+    assert counts[3] == "3 tokens · 0.0% trained"  # a mean over nothing is none
+    page.select_option("#order", "highest mean loss first")
     assert listed(page) == ["2", "0", "1", "3"]
+    page.select_option("#order", "lowest mean loss first")
+    assert listed(page) == ["1", "0", "2", "3"]
 
 
 def test_without_losses_nothing_speaks_of_them(show: Show) -> None:
@@ -258,7 +306,8 @@ CONTRASTS = """() => {
 def test_all_text_can_be_read(show: Show, scheme: str, heat: bool) -> None:
     rows = [with_losses(view) for view in talks()] if heat else talks()
     page = show(rows, facts=FACTS, color_scheme=scheme, fragment="#row=2")
-    keys(page, "f", *("Escape", "h") * heat)
+    keys(page, "f")
+    assert page.is_visible("#scale") == heat
     too_faint = {name: ratio for name, ratio in page.evaluate(CONTRASTS).items() if ratio < 4.5}
     assert too_faint == {}
 

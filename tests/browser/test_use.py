@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from made_rows import row, talks
-from on_page import hits, keys, listed, opened
+from on_page import hits, keys, listed, opened, until
 
 pytest_plugins = ["chromium"]
 
@@ -35,6 +35,45 @@ def test_search_finds_across_tokens_and_counts(show: Show) -> None:
     page.fill("#search", "")
     assert page.inner_text("#count") == "4 rows"
     assert hits(page) == []
+
+
+def test_search_matches_case_when_asked(show: Show) -> None:
+    page = show(talks())
+    page.fill("#search", "capital OF")
+    assert listed(page) == ["2"]
+    page.click("#exact")
+    assert page.get_by_role("button", name="Match case", pressed=True).count() == 1
+    assert listed(page) == []
+    page.fill("#search", "Capital of")
+    assert listed(page) == ["2"]
+    page.fill("#search", "/^NOT/")
+    assert listed(page) == []
+    page.click("#exact")
+    assert page.get_by_role("button", name="Match case", pressed=False).count() == 1
+    page.fill("#search", "/NOT/")
+    assert listed(page) == ["0"]
+
+
+def test_a_search_opens_the_first_row_it_finds(show: Show) -> None:
+    far = row(4, ("user", *["word "] * 4_000), ("assistant", "", "needle"))
+    page = show([*talks(), far])
+    page.fill("#search", "france")
+    assert opened(page) == "Row 2"
+    assert hits(page) == ["France"]
+    assert page.evaluate("document.activeElement.id") == "search"
+    page.fill("#search", "what")  # in the open row too, which stays
+    assert listed(page) == ["0", "2"]
+    assert opened(page) == "Row 2"
+    page.fill("#search", "nowhere")
+    assert opened(page) == "Row 2"
+    page.fill("#search", "needle")
+    assert opened(page) == "Row 4"
+    until(page, "[...document.querySelectorAll('#row .t')].at(-1).getBoundingClientRect().bottom < 850")
+    page.evaluate("document.getElementById('reader').scrollTop = 0")
+    page.fill("#search", "eedle")  # the row is open already
+    until(page, "document.getElementById('reader').scrollTop > 1000")
+    page.fill("#search", "")
+    assert opened(page) == "Row 4"
 
 
 def test_search_marks_what_is_written_out(show: Show) -> None:
@@ -111,7 +150,7 @@ def test_the_keyboard_is_enough(show: Show) -> None:
     assert page.is_visible("#keys")
     keys(page, "j", "Escape")
     assert not page.is_visible("#keys")
-    assert opened(page) == "Row 2"
+    assert opened(page) == "Row 0"  # which holds an m: the search opened it
 
 
 def test_a_click_pins_the_card(show: Show) -> None:
@@ -153,9 +192,14 @@ def test_a_narrow_screen_has_one_pane_at_a_time(show: Show) -> None:
     page = show(talks(), viewport={"width": 390, "height": 800})
     assert page.is_visible("#list")
     assert not page.is_visible("#reader")
+    page.fill("#search", "2+2")  # typing does not lead out of the list
+    assert page.is_visible("#list")
     page.click("#item-1")
     assert not page.is_visible("#list")
     assert opened(page) == "Row 1"
+    page.click("#back")
+    page.fill("#search", "")
+    page.click("#item-1")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     page.click("#back")
     assert page.is_visible("#list")

@@ -175,6 +175,7 @@ function start() {
   byId("clear").addEventListener("click", clearFilters);
   byId("order").addEventListener("change", () => listRows());
   byId("search").addEventListener("input", startSearch);
+  byId("exact").addEventListener("click", toggleExact);
   document.querySelector(".find").addEventListener("submit", (event) => event.preventDefault());
   document.addEventListener("keydown", onKey);
   addEventListener("hashchange", goToHash);

@@ -7,13 +7,13 @@ const narrow = matchMedia("(max-width: 760px)");
 const reader = byId("reader");
 const article = byId("row");
 const card = new Card(byId("card"));
-const list = new RowList(byId("list"), byId("listed"), shared, (index) =>
+const list = new RowList(byId("list"), byId("listed"), rows, shared, (index) =>
   openRow(rows[index], { push: true }),
 );
 
 const open = { row: null, token: null, columns: null, places: [], hits: [], hit: -1 };
-const shown = { masked: true, control: true, borders: false, targets: false, heat: false };
-const search = { pattern: null, found: null, total: 0, run: 0 };
+const shown = { masked: true, control: true, borders: false, targets: false, heat: hasLosses };
+const search = { pattern: null, exact: false, found: null, total: 0, run: 0 };
 
 function openRow(row, { push = false, reveal = true } = {}) {
   if (!row) return;

@@ -9,16 +9,17 @@ function startSearch() {
   byId("search").removeAttribute("aria-invalid");
   if (query) {
     try {
-      search.pattern = patternOf(query);
+      search.pattern = patternOf(query, search.exact);
     } catch (problem) {
       byId("search").setAttribute("aria-invalid", "true");
       byId("count").textContent = problem.message;
       return;
     }
     search.found = new Map();
-    scan(search.run, 0);
-  } else listRows();
+  }
   markHits();
+  if (query) scan(search.run, 0);
+  else listRows();
 }
 
 /** Search as many rows as 12 ms allow, show them, and go on: keys stay quick in a long list. */
@@ -34,6 +35,29 @@ function scan(run, from) {
   }
   if (at < rows.length) setTimeout(scan, 0, run, at);
   listRows(at < rows.length);
+  if (at === rows.length) showFound();
+}
+
+/** What was looked for is to be seen: in the open row, or else in the first that is listed. */
+function showFound() {
+  if (narrow.matches) return; // there the list is all that is seen
+  if (!list.rows.includes(open.row)) openRow(list.rows[0]);
+  const [first] = open.hits;
+  if (first) reveal(first[0]);
+}
+
+/** Scrolls to a match; twice, as the turns of a long row have their true heights only once they are drawn. */
+function reveal(range) {
+  const token = range.startContainer.parentElement;
+  const scroll = () => token.scrollIntoView({ block: "center" });
+  scroll();
+  requestAnimationFrame(() => requestAnimationFrame(scroll));
+}
+
+function toggleExact() {
+  search.exact = !search.exact;
+  byId("exact").setAttribute("aria-pressed", String(search.exact));
+  startSearch();
 }
 
 /** Marks the matches in the open row. */
@@ -84,6 +108,6 @@ function goToHit(step) {
   open.hit = (open.hit + step + (open.hit < 0 && step < 0 ? 1 : 0) + open.hits.length) % open.hits.length;
   const ranges = open.hits[open.hit];
   if (globalThis.Highlight) CSS.highlights.set("current", new Highlight(...ranges));
-  ranges[0].startContainer.parentElement.scrollIntoView({ block: "center" });
+  reveal(ranges[0]);
   showHits();
 }

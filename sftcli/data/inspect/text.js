@@ -65,11 +65,12 @@ function putShort(parent, text, options) {
 const putToken = (parent, columns, i) =>
   putShort(parent, columns.text(i), { written: columns.alone(i), edge: 3 });
 
-/** Where a text occurs, or a `/pattern/`. Throws SyntaxError for a pattern that is none. */
-function patternOf(query) {
+/** Where a text occurs, or a `/pattern/`. `exact`: A is not a. Throws SyntaxError for a pattern that is none. */
+function patternOf(query, exact) {
   const pattern = /^\/(.+)\/$/s.exec(query);
-  if (pattern) return new RegExp(pattern[1], "gimu");
-  return new RegExp(query.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "gi");
+  const letters = exact ? "g" : "gi";
+  if (pattern) return new RegExp(pattern[1], `${letters}mu`);
+  return new RegExp(query.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), letters);
 }
 
 /** [start, end] of every match that is not empty. */
