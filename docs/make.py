@@ -32,6 +32,7 @@ ROOT = DOCS.parent
 # What the commands find in the folder where they run.
 BUNDLED = {
     "chat.jsonl": ROOT / "sftcli" / "data" / "examples" / "chat.jsonl",
+    "ten-faults.jsonl": DOCS / "ten-faults.jsonl",
     "gsm8k.jsonl": ROOT / "sftcli" / "data" / "examples" / "gsm8k.jsonl",
     "qa.yaml": ROOT / "configs" / "templates" / "qa.yaml",
 }
