@@ -68,6 +68,17 @@ def test_the_bad_records_are_as_shown(tmp_path: Path) -> None:
     assert printed in README
 
 
+def test_the_gate_finds_what_is_shown(tmp_path: Path) -> None:
+    printed = run("validate", "docs/ten-faults.jsonl", folder=ROOT)
+    assert printed.endswith("\n5 errors, 5 warnings: 11 records in 1 file\n")
+    assert f"`sftcli validate docs/ten-faults.jsonl`:\n\n```\n{printed}```\n" in README
+    for name in ("configs", "sftcli"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    run("prepare", "--config", "configs/demo.yaml", folder=tmp_path)
+    printed = run("verify", "out/demo", folder=tmp_path)
+    assert f"`sftcli verify out/demo`:\n\n```\n{printed}```\n" in README
+
+
 def test_every_option_that_it_names_exists() -> None:
     helps = "".join(
         subprocess.run(
@@ -77,7 +88,10 @@ def test_every_option_that_it_names_exists() -> None:
             encoding="utf-8",
             check=True,
         ).stdout
-        for command in (["prepare"], ["inspect"], ["stats"], ["templates", "show"], ["templates", "check"])
+        for command in (
+            *(["prepare"], ["inspect"], ["stats"], ["validate"], ["verify"]),
+            *(["templates", "show"], ["templates", "check"]),
+        )
     )
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
     assert named
