@@ -5,7 +5,8 @@ const BEYOND = 6; // items kept above and below what is seen
 const SNIPPET = 150; // characters
 const OPENING = 10_000; // characters of a row in which is looked for what others begin with too
 const SHORT = 20; // an opening of fewer characters is left where it is
-const SAMPLE = 100; // rows that are compared
+const SAMPLE = 100; // rows that are compared, fewer where they are long
+const UNPACKED = 200_000; // tokens that these may have, by the mean of all rows
 
 const ORDERS = {
   "in order": null,
@@ -138,8 +139,9 @@ function headOf(row, size, shared) {
 
 /** What many rows begin with, a prompt's fixed words say: the longest first. */
 function sharedOpenings(rows, shared) {
-  const step = Math.max(rows.length / SAMPLE, 1);
-  const sample = Array.from({ length: Math.min(rows.length, SAMPLE) }, (_, i) => rows[Math.floor(i * step)]);
+  const mean = rows.reduce((sum, row) => sum + row.size, 0) / rows.length;
+  const size = Math.min(Math.max(Math.floor(UNPACKED / mean), SAMPLE / 5), SAMPLE, rows.length);
+  const sample = Array.from({ length: size }, (_, i) => rows[Math.floor((i * rows.length) / size)]);
   const heads = [...new Set(sample.map((row) => headOf(row, OPENING, shared)))].sort();
   const many = Math.max(Math.ceil(heads.length / 10), 2);
   const openings = new Set();
