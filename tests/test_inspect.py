@@ -5,6 +5,7 @@ groups and record batches, so that each of them holds several.
 """
 
 import gzip
+import hashlib
 import json
 import random
 import re
@@ -21,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import TALKS, Ended, chat, jsonl, make, run_sftcli, write
+from conftest import TALKS, Ended, chat, jsonl, make, manifest, run_sftcli, write
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -302,11 +303,76 @@ def test_a_folder_without_its_manifest_is_refused(tmp_path: Path, sftcli_here: H
     assert "has no manifest.json: an incomplete dataset, or none made by sftcli" in ended.err
 
 
-@pytest.mark.parametrize("shard", [{"file": "x.parquet"}, {"rows": 1}, {"file": 1, "rows": 1}, 7])
-def test_a_manifest_of_something_else_is_refused(tmp_path: Path, sftcli_here: Here, shard: object) -> None:
-    (tmp_path / "manifest.json").write_text(json.dumps({"files": {}, "shards": [shard]}))
-    expected = f"error: {tmp_path}/manifest.json: not a manifest of sftcli\n"
-    assert sftcli_here("inspect", str(tmp_path)) == Ended(2, "", expected)
+def test_a_manifest_of_something_else_is_refused(tmp_path: Path, sftcli_here: Here) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({"files": {}, "shards": [7]}))
+    reason = "Expected `object`, got `int` - at `$.shards[0]`"
+    expected = f"error: {tmp_path}/manifest.json: not a manifest of sftcli: {reason}\n"
+    for command in ("inspect", "stats"):
+        assert sftcli_here(command, str(tmp_path)) == Ended(2, "", expected)
+
+
+def _shard(**values: object) -> Callable[[dict[str, Any]], object]:
+    return lambda manifest: manifest["shards"][0].update(values)
+
+
+# What is put into a manifest of three rows; the exit code; what is said of manifest.json.
+MANIFESTS: dict[str, tuple[Callable[[dict[str, Any]], object], int, str]] = {
+    "counts": (lambda m: m.update(counts=None), 2, "Expected `object`, got `null` - at `$.counts`"),
+    "config": (lambda m: m.update(config=None), 2, "Expected `object`, got `null` - at `$.config`"),
+    "tokenizer": (lambda m: m.update(tokenizer=None), 2, "Expected `object`, got `null` - at `$.tokenizer`"),
+    "text": (_shard(rows="3"), 2, "Expected `int`, got `str` - at `$.shards[0].rows`"),
+    "negative": (_shard(rows=-5), 2, "Expected `int` >= 0 - at `$.shards[0].rows`"),
+    "huge": (_shard(rows=10**15 * 10**15), 2, "Expected `int` <= 9007199254740992 - at `$.shards[0].rows`"),
+    "sum": (_shard(rows=2), 3, "its counts say 3 rows, and its shards add up to 2; prepare it again"),
+    "above": (
+        _shard(file="../x.parquet"),
+        2,
+        "names the shard '../x.parquet', which is no file in this folder",
+    ),
+    "root": (_shard(file="/etc/passwd"), 2, "names the shard '/etc/passwd', which is no file in this folder"),
+    "folder": (_shard(file=".."), 2, "names the shard '..', which is no file in this folder"),
+}
+
+
+@pytest.mark.parametrize("command", ["inspect", "stats"])
+@pytest.mark.parametrize("case", MANIFESTS)
+def test_a_manifest_with_a_wrong_value(tmp_path: Path, sftcli_here: Here, case: str, command: str) -> None:
+    edit, code, expected = MANIFESTS[case]
+    make(tmp_path / "out", write(tmp_path / "in.jsonl", *TALKS), template="chatml")
+    edit_manifest(tmp_path / "out", edit)
+    kind = "not a manifest of sftcli: " if expected.startswith("Expected") else ""
+    message = f"error: {tmp_path / 'out' / 'manifest.json'}: {kind}{expected}\n"
+    assert sftcli_here(command, str(tmp_path / "out")) == Ended(code, "", message)
+
+
+def edit_manifest(out: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    facts = manifest(out)
+    edit(facts)
+    (out / "manifest.json").write_text(json.dumps(facts))
+
+
+@pytest.mark.parametrize("command", ["inspect", "stats"])
+def test_a_tokenizer_that_did_not_make_the_rows(tmp_path: Path, sftcli_here: Here, command: str) -> None:
+    out = tmp_path / "out"
+    make(out, write(tmp_path / "in.jsonl", *TALKS), template="chatml")
+    kept = out / "tokenizer" / "tokenizer.json"
+    wanted = manifest(out)["tokenizer"]["sha256"]
+    kept.write_bytes(kept.read_bytes() + b" ")
+    own = hashlib.sha256(kept.read_bytes()).hexdigest()
+    message = (
+        f"error: {out}/tokenizer: is not the tokenizer that made the rows: its sha256 is {own[:12]}..., "
+        f"and the manifest says {wanted[:12]}...; copy it there again, or run prepare again\n"
+    )
+    assert sftcli_here(command, str(out)) == Ended(3, "", message)
+
+
+def test_rows_of_any_number_are_asked_for(tmp_path: Path, sftcli_here: Here) -> None:
+    make(tmp_path / "out", write(tmp_path / "in.jsonl", *TALKS), template="chatml")
+    huge = 10**30
+    message = f"error: --row {huge}: {tmp_path}/out has 3 rows, counted from 0\n"
+    for more in ((), ("--find", "a")):
+        ended = sftcli_here("inspect", str(tmp_path / "out"), "--row", "0", "--row", str(huge), *more)
+        assert ended == Ended(2, "", message)
 
 
 @pytest.mark.parametrize("missing", ["tokenizer", "shard"])
@@ -325,13 +391,18 @@ def test_a_folder_that_is_not_whole_is_refused(tmp_path: Path, sftcli_here: Here
     assert ended.err.startswith(f"error: {message}")
 
 
-def test_a_shard_with_fewer_rows_than_its_manifest_says(tmp_path: Path) -> None:
-    make(tmp_path / "out", write(tmp_path / "in.jsonl", *TALKS), template="chatml")
-    [shard] = tmp_path.glob("out/*.parquet")
-    pq.write_table(pq.read_table(shard).slice(0, 2), shard)
-    assert Dataset(tmp_path / "out").view(1).row == 1
-    with pytest.raises(EnvironmentFault, match="has fewer rows than the manifest says"):
-        Dataset(tmp_path / "out").view(2)
+@pytest.mark.parametrize("rows", [1, 2, 4, 600])
+@pytest.mark.parametrize("format_", ["parquet", "arrow"])
+def test_a_shard_with_other_rows_than_its_manifest_says(
+    tmp_path: Path, sftcli_here: Here, rows: int, format_: str
+) -> None:
+    out = tmp_path / "out"
+    make(out, write(tmp_path / "in.jsonl", *TALKS), template="chatml", format=format_)
+    edit_manifest(out, lambda facts: (_shard(rows=rows)(facts), facts["counts"].update(rows=rows)))
+    [shard] = out.glob(f"*.{format_}")
+    message = f"error: {shard}: has 3 rows, and the manifest says {rows}; prepare the folder again\n"
+    for command in (["inspect"], ["inspect", "--row", "-1"], ["inspect", "--find", "a"], ["stats"]):
+        assert sftcli_here(*command, str(out)) == Ended(3, "", message)
 
 
 # Packed, padded and with columns of its own
@@ -571,9 +642,9 @@ def test_bad_records_count_as_records_and_are_passed_over_by_all_but_their_numbe
     search = Search(source, Selection(span=(1, None)))
     assert [row.row for row in search] == [2, 4]
     assert (search.searched, search.matched, source.bad) == (4, 2, 2)
-    assert source.first_bad == f"{file}:2:14: empty_messages: messages: the conversation has no messages"
+    assert source.first_bad == f"{file}:2:14: R006 empty_messages: messages: the conversation has no messages"
     for selection in (Selection(rows=(0, 3)), Selection(rows=(-2,))):
-        with pytest.raises(DataError, match=r"in\.jsonl:4:14: wrong_type: messages: expected a list"):
+        with pytest.raises(DataError, match=r"in\.jsonl:4:14: R003 wrong_type: messages: expected a list"):
             list(Search(source, selection))
 
 
@@ -644,7 +715,7 @@ def test_standard_input_is_searched_as_it_comes_and_not_counted_from_its_end(tmp
     shown = run_sftcli(*first, stdin=lines, cwd=tmp_path)
     assert shown.out.startswith("standard input:1 · row 0\n")
     bad = run_sftcli(*first, stdin=jsonl({"messages": []}), cwd=tmp_path)
-    assert bad.err.startswith("error: standard input:1:14: empty_messages")
+    assert bad.err.startswith("error: standard input:1:14: ")
     ended = run("--rows", "-1:")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith("error: standard input can be read only once, so rows cannot be counted")

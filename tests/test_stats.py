@@ -47,7 +47,7 @@ from sftcli.stats.figures import (
     figures,
 )
 from sftcli.stats.histogram import bar
-from sftcli.stats.measure import Reason
+from sftcli.stats.measure import Layout, Reason
 from sftcli.stats.padding import padded_at_random, padded_sorted
 from sftcli.stats.prepared import measure_prepared
 from sftcli.stats.raw import measure_raw
@@ -377,7 +377,11 @@ def of_lengths(*sources: dict[int, int]) -> list[Figures]:
     """The figures of sources with so many rows of each length."""
     values = {"tokenizer": "demo", "inputs": [str(CHAT)], "template": "chatml", "limit": 1}
     measured = measure_raw(load_config(None, values), "source")
-    return figures([replace(measured, rows=RowCounts(lengths=Counter(rows))) for rows in sources])
+    found = []
+    for rows in map(Counter, sources):
+        counts = RowCounts(lengths=rows, trained=rows, shares=Counter({100: rows.total()}))
+        found.append(replace(measured, rows=counts))
+    return figures(found)
 
 
 @pytest.mark.parametrize(
@@ -557,11 +561,11 @@ def test_shards_that_are_not_what_the_manifest_says(tmp_path: Path, format_: str
     out = tmp_path / "out"
     make(out, CHAT, template="chatml", format=format_)
 
-    def more_rows(content: dict[str, Any]) -> None:
-        content["counts"]["rows"] += 1000
+    def more_tokens(content: dict[str, Any]) -> None:
+        content["counts"]["tokens"] = 1000
 
-    edit_manifest(out, more_rows)
-    with pytest.raises(EnvironmentFault, match=r"hold 16 rows of .* its manifest says 1,016 rows"):
+    edit_manifest(out, more_tokens)
+    with pytest.raises(EnvironmentFault, match=r"hold 16 rows of .* its manifest says 16 rows of 1,000;"):
         measure_prepared(out)
 
 
@@ -840,7 +844,13 @@ def test_every_key_of_the_json_is_described() -> None:
         title, _, rest = section.partition("\n")
         described[title] = re.findall(r"^\| `(\w+)` \|", rest, re.MULTILINE)
     objects = {
-        **{"The object": Figures, "A reason": Reason, "A spread": Spread, "A limit": Limit},
+        **{
+            "The object": Figures,
+            "A layout": Layout,
+            "A reason": Reason,
+            "A spread": Spread,
+            "A limit": Limit,
+        },
         **{"A padding": Padding, "A packing": Packing, "Turns": TurnFigures, "A first token": FirstToken},
         "A bin": Bin,
     }

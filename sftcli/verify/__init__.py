@@ -18,9 +18,10 @@ from typing import Literal
 from sftcli.findings.finding import Finding, Findings
 from sftcli.findings.message import counted
 from sftcli.manifest import MANIFEST
+from sftcli.prepared import Facts
 from sftcli.rules.folder import RULES
 from sftcli.threads import cores
-from sftcli.verify.facts import Facts, check_sums, read_facts, require_manifest
+from sftcli.verify.facts import check_sums, read_facts, require_manifest
 from sftcli.verify.files import check_file, check_strays, check_tokenizer
 from sftcli.verify.inputs import check_inputs
 from sftcli.verify.shard import check_shard

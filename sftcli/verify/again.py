@@ -14,7 +14,7 @@ from sftcli.errors import DataError, UsageError
 from sftcli.findings.finding import Finding
 from sftcli.manifest import MANIFEST, file_facts, libraries, read_manifest
 from sftcli.pipeline import prepare
-from sftcli.verify.facts import Facts
+from sftcli.prepared import Facts
 from sftcli.view.shards import Shard
 
 _AGAIN = "prepare the folder again"

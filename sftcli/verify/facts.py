@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
 
 import msgspec
 
@@ -12,61 +11,9 @@ from sftcli.errors import EnvironmentFault, UsageError
 from sftcli.findings.finding import Finding
 from sftcli.findings.message import counted
 from sftcli.manifest import FORMAT_VERSION, MANIFEST, is_sealed
+from sftcli.prepared import Facts
 
 _AGAIN = "prepare the folder again, or fetch an undamaged copy"
-_Count = Annotated[int, msgspec.Meta(ge=0)]
-
-
-class FileFacts(msgspec.Struct):
-    bytes: _Count
-    sha256: str
-
-
-class ShardFacts(msgspec.Struct):
-    file: str
-    input: str
-    rows: _Count
-    tokens: _Count
-    trained_tokens: _Count
-
-
-class InputFacts(msgspec.Struct):
-    """Of standard input and of pipes only the name is known."""
-
-    file: str
-    bytes: _Count | None = None
-    sha256: str | None = None
-
-
-class Counts(msgspec.Struct):
-    lines: _Count
-    rows: _Count
-    blank: _Count
-    tokens: _Count
-    trained_tokens: _Count
-    dropped: dict[str, _Count]
-    rejected: dict[str, _Count]
-
-
-class TokenizerFacts(msgspec.Struct):
-    name: str
-    sha256: str
-    size: _Count
-
-
-class Facts(msgspec.Struct):
-    """What is used of a manifest; other keys are left alone."""
-
-    format_version: int
-    sftcli: str
-    libraries: dict[str, str]
-    config: dict[str, Any]
-    template: str
-    tokenizer: TokenizerFacts
-    inputs: list[InputFacts]
-    shards: list[ShardFacts]
-    counts: Counts
-    files: dict[str, FileFacts]
 
 
 def require_manifest(folder: Path) -> None:

@@ -8,8 +8,8 @@ from sftcli.commit import STAGING
 from sftcli.errors import TokenizerError
 from sftcli.findings.finding import Finding
 from sftcli.manifest import MANIFEST, file_facts
+from sftcli.prepared import Facts, FileFacts
 from sftcli.tokenizer import load_tokenizer
-from sftcli.verify.facts import Facts, FileFacts
 
 _AGAIN = "prepare the folder again, or fetch an undamaged copy"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sftcli.findings.finding import Finding
 from sftcli.manifest import file_facts
-from sftcli.verify.facts import Facts
+from sftcli.prepared import Facts
 
 
 def check_inputs(facts: Facts) -> Iterator[Finding]:

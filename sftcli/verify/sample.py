@@ -12,12 +12,12 @@ from sftcli.encode import encode_runs
 from sftcli.errors import DataError
 from sftcli.findings.finding import Finding
 from sftcli.fit import fit
+from sftcli.prepared import Facts
 from sftcli.read import LineBlock
 from sftcli.report import SplitReport
 from sftcli.run import Run
 from sftcli.split import render_block
 from sftcli.verify.again import cannot, config_of, versions
-from sftcli.verify.facts import Facts
 from sftcli.view.marks import sums
 from sftcli.view.shards import Lists, Shard
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from sftcli.errors import EnvironmentFault
 from sftcli.findings.finding import Finding
 from sftcli.findings.message import counted
-from sftcli.verify.facts import ShardFacts
+from sftcli.prepared import ShardFacts
 from sftcli.verify.rows import UnitCheck, check_unit, merged, wrong_names
 from sftcli.view.shards import OpenShards
 

@@ -5,14 +5,15 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from sftcli.batch import IGNORE
-from sftcli.errors import EnvironmentFault, OutputError, UsageError
-from sftcli.manifest import MANIFEST, read_manifest
-from sftcli.tokenizer import Tokenizer, load_tokenizer
+from sftcli.errors import UsageError
+from sftcli.manifest import MANIFEST
+from sftcli.prepared import facts_in, own_tokenizer
+from sftcli.tokenizer import Tokenizer
 from sftcli.view.facts import facts_of
 from sftcli.view.find import TokenSearch, has_control_text, id_readings, id_text
 from sftcli.view.marks import Bools, Ints, Mark, MarkFinder
@@ -47,19 +48,12 @@ class Dataset:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.name = folder, str(folder)
-        self.manifest = read_manifest(folder)
-        self._shards: list[dict[str, Any]] = self.manifest["shards"]
-        try:
-            self._bounds = [0, *accumulate(int(shard["rows"]) for shard in self._shards)]
-            self.files = [str(folder / name) for name in (*(s["file"] for s in self._shards), MANIFEST)]
-        except (KeyError, TypeError, ValueError):
-            raise OutputError(f"{folder / MANIFEST}: not a manifest of sftcli") from None
+        self.manifest = facts_in(folder)
+        self._shards = self.manifest.shards
+        self._bounds = [0, *accumulate(shard.rows for shard in self._shards)]
+        self.files = [str(folder / name) for name in (*(s.file for s in self._shards), MANIFEST)]
         self.rows = self.seen = self._bounds[-1]
-        if not (folder / "tokenizer").is_dir():  # the hub must not be asked for such a name
-            raise EnvironmentFault(
-                f"{folder}: its tokenizer/ is missing; copy it there again, or run prepare again"
-            )
-        self.tokenizer: Tokenizer = load_tokenizer(str(folder / "tokenizer"))
+        self.tokenizer: Tokenizer = own_tokenizer(folder, self.manifest)
         self.tell: Callable[[int], None] = lambda done: None
         self._marks = MarkFinder(self.tokenizer)
         self._open: dict[int, Shard] = {}
@@ -68,14 +62,10 @@ class Dataset:
     @property
     def facts(self) -> dict[str, str]:
         """How its rows were made, in a few words each."""
-        manifest, config = self.manifest, self.manifest.get("config", {})
+        manifest, config = self.manifest, self.manifest.config
         return facts_of(
-            [str(source.get("file")) for source in manifest.get("inputs", [])],
-            *(
-                manifest.get("template"),
-                manifest.get("record_format"),
-                manifest.get("tokenizer", {}).get("name"),
-            ),
+            [source.file for source in manifest.inputs],
+            *(manifest.template, manifest.record_format, manifest.tokenizer.name),
             *(config.get("train_on"), config.get("train_on_eos")),
         ) | {"folder": self.name}
 
@@ -115,8 +105,9 @@ class Dataset:
         for first in range(min(candidates.start, stop), stop, _NUMBERS_AT_A_TIME):
             numbers = np.arange(first, min(first + _NUMBERS_AT_A_TIME, stop))
             if candidates.only is not None:
-                numbers = np.array(sorted(candidates.only), np.int64)
-                numbers = numbers[(numbers >= first) & (numbers < first + _NUMBERS_AT_A_TIME)]
+                last = min(first + _NUMBERS_AT_A_TIME, stop)
+                named = sorted(row for row in candidates.only if first <= row < last)  # of any size
+                numbers = np.array(named, np.int64)
             allowed = numbers[bound.allows(numbers)]
             yield Chunk(len(numbers), allowed, np.zeros(len(allowed), np.int64), allowed.tolist())
 
@@ -178,20 +169,20 @@ class Dataset:
         }
         return tuple(mark for mark, there in found.items() if there)
 
-    def _source(self, shard: int, row: int, packed: bool) -> Source | None:
+    def _source(self, shard: int, row: int, packed: bool) -> Source:
         """The input that a row came from, and its line where each line of the input became one row."""
-        file = self._shards[shard].get("input")
-        if not isinstance(file, str):
-            return None
-        counts = self.manifest.get("counts", {})
-        if packed or counts.get("lines") != self.rows:
+        file = self._shards[shard].input
+        if packed or self.manifest.counts.lines != self.rows:
             return Source(file, None)
-        before = (s["rows"] for s in self._shards[:shard] if s.get("input") == file)
+        before = (s.rows for s in self._shards[:shard] if s.input == file)
         return Source(file, sum(before) + row - self._bounds[shard] + 1)
 
     def _shard(self, index: int) -> Shard:
         if index not in self._open:
-            self._open = {index: Shard(self.folder / self._shards[index]["file"])}
+            facts = self._shards[index]
+            shard = Shard(self.folder / facts.file)
+            shard.require_rows(facts.rows)
+            self._open = {index: shard}
         return self._open[index]
 
     def _units(self, candidates: Candidates) -> Iterator[_Unit]:
@@ -224,5 +215,6 @@ def _inside(numbers: Ints, candidates: Candidates) -> Bools:
     if candidates.stop is not None:
         inside &= numbers < candidates.stop
     if candidates.only is not None:
-        inside &= np.isin(numbers, list(candidates.only))
+        named = [row for row in candidates.only if numbers[0] <= row <= numbers[-1]]  # of any size
+        inside &= np.isin(numbers, named)
     return inside

@@ -48,10 +48,16 @@ class Shard:
         self.columns: list[str] = self._file.columns
         self.bounds: Ints = np.concatenate(([0], np.cumsum(self._file.rows, dtype=np.int64)))
 
+    def require_rows(self, rows: int) -> None:
+        """Raise EnvironmentFault where the shard has not as many rows as its manifest says."""
+        if self.bounds[-1] != rows:
+            raise EnvironmentFault(
+                f"{self.path}: has {self.bounds[-1]:,} rows, and the manifest says {rows:,}; "
+                "prepare the folder again"
+            )
+
     def unit_of(self, row: int) -> int:
         """The unit that holds a row of the shard."""
-        if not 0 <= row < self.bounds[-1]:
-            raise EnvironmentFault(f"{self.path}: has fewer rows than the manifest says")
         return int(np.searchsorted(self.bounds, row, "right")) - 1
 
     def read(self, unit: int, columns: Sequence[str]) -> dict[str, Lists]:

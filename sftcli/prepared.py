@@ -1,0 +1,109 @@
+"""What a prepared folder says of itself, checked for its shape: Facts, and the tokenizer it keeps."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from sftcli.errors import EnvironmentFault, OutputError
+from sftcli.manifest import MANIFEST, read_manifest
+from sftcli.tokenizer import Tokenizer, load_tokenizer
+
+# What is counted lies on a disk; a number beyond this is a lie, and too large for a column.
+Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+
+
+class FileFacts(msgspec.Struct):
+    bytes: Count
+    sha256: str
+
+
+class ShardFacts(msgspec.Struct):
+    file: str
+    input: str
+    rows: Count
+    tokens: Count
+    trained_tokens: Count
+
+
+class InputFacts(msgspec.Struct):
+    """Of standard input and of pipes only the name is known."""
+
+    file: str
+    bytes: Count | None = None
+    sha256: str | None = None
+
+
+class Counts(msgspec.Struct):
+    lines: Count
+    rows: Count
+    blank: Count
+    tokens: Count
+    trained_tokens: Count
+    dropped: dict[str, Count]
+    rejected: dict[str, Count]
+    straddling_tokens: dict[str, Count]
+    control_text_rows: Count
+    notes: dict[str, Count]
+
+
+class TokenizerFacts(msgspec.Struct):
+    name: str
+    sha256: str
+    size: Count
+
+
+class Facts(msgspec.Struct):
+    """What is used of a manifest; other keys are left alone."""
+
+    format_version: int
+    sftcli: str
+    libraries: dict[str, str]
+    config: dict[str, Any]
+    record_format: str
+    template: str
+    tokenizer: TokenizerFacts
+    inputs: list[InputFacts]
+    shards: list[ShardFacts]
+    counts: Counts
+    files: dict[str, FileFacts]
+
+
+def facts_in(folder: Path) -> Facts:
+    """The manifest of a finished dataset, whose shards are files of the folder and add up.
+
+    Raises EnvironmentFault where there is none or it contradicts itself, OutputError where it is
+    none of sftcli's.
+    """
+    place = folder / MANIFEST
+    try:
+        facts = msgspec.convert(read_manifest(folder), Facts)
+    except msgspec.ValidationError as problem:
+        raise OutputError(f"{place}: not a manifest of sftcli: {problem}") from None
+    for shard in facts.shards:
+        # A manifest may come from anyone, and must not lead out of its folder.
+        if shard.file in ("", ".", "..") or not {"/", "\\", "\0"}.isdisjoint(shard.file):
+            raise OutputError(f"{place}: names the shard {shard.file!r}, which is no file in this folder")
+    rows = sum(shard.rows for shard in facts.shards)
+    if rows != facts.counts.rows:
+        raise EnvironmentFault(
+            f"{place}: its counts say {facts.counts.rows:,} rows, and its shards add up to {rows:,}; "
+            "prepare it again"
+        )
+    return facts
+
+
+def own_tokenizer(folder: Path, facts: Facts) -> Tokenizer:
+    """The tokenizer that a folder keeps. Raises EnvironmentFault where it is not the one of its rows."""
+    again = "copy it there again, or run prepare again"
+    place = folder / "tokenizer"
+    if not place.is_dir():  # the hub must not be asked for such a name
+        raise EnvironmentFault(f"{folder}: its tokenizer/ is missing; {again}")
+    tokenizer = load_tokenizer(str(place))
+    own, wanted = tokenizer.sha256, facts.tokenizer.sha256
+    if own != wanted:
+        raise EnvironmentFault(
+            f"{place}: is not the tokenizer that made the rows: its sha256 is {own[:12]}..., and the "
+            f"manifest says {wanted[:12]}...; {again}"
+        )
+    return tokenizer
