@@ -21,8 +21,10 @@ _CHANGE_NO_ROW = ("inputs", "output", "limit", "format", "compression", "on_erro
 class OtherOptions:
     """Raw data's records under a config in which some options are others.
 
-    `names` tell the two sides apart by these options.
+    `names` tell the two sides apart by these options. `doubt` is empty: it is the same record.
     """
+
+    doubt = ""
 
     def __init__(
         self, source: RawData, pairs: Sequence[str], config: str | None, flags: Mapping[str, Any]
@@ -42,11 +44,15 @@ class OtherOptions:
 
 
 class OtherFolder:
-    """Another prepared folder's rows by their numbers; `names` are the folders'."""
+    """Another prepared folder's rows by their numbers; `names` are the folders'.
+
+    `doubt`: why rows of one number may not be of one record, empty where they are.
+    """
 
     def __init__(self, source: Dataset, folder: Path) -> None:
         self._other = Dataset(folder)
         self.names = source.name, self._other.name
+        self.doubt = _doubt(source, self._other)
 
     def view(self, item: int) -> RowView:
         """Raises UsageError where the other folder has fewer rows."""
@@ -89,6 +95,17 @@ def _changed(pairs: Sequence[str]) -> dict[str, Any]:
             raise UsageError(f"--against {key}: {'changes no row' if name in _CHANGE_NO_ROW else unknown}")
         changed[name] = typed(text)
     return changed
+
+
+def _doubt(left: Dataset, right: Dataset) -> str:
+    reasons = [
+        f"{folder.name} left out {counted(folder.left_out, 'record')}"
+        for folder in (left, right)
+        if folder.left_out
+    ]
+    if left.inputs != right.inputs:
+        reasons.insert(0, "their inputs differ")
+    return "; ".join(["folders are compared by row number", *reasons]) if reasons else ""
 
 
 def _names(job: Job, changed: Mapping[str, Any]) -> str:

@@ -10,7 +10,9 @@ from sftcli.view.find import Wanted, compiled
 from sftcli.view.select import MARKS, RANKINGS, Selection, parse_span
 
 Format = Literal["text", "json", "html"]
-_FORMATS: dict[str, Format] = {".html": "html", ".htm": "html", ".json": "json", ".jsonl": "json"}
+_FORMATS: dict[str, Format] = {
+    "": "text", ".txt": "text", ".json": "json", ".jsonl": "json", ".html": "html", ".htm": "html"
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,7 @@ class Asked:
 
     def form(self) -> Format:
         """text, json or html. Raises UsageError for options that are for another one."""
-        ending = PurePath(self.output).suffix.lower() if self.output else ""
-        found = cast(Format, self.format_) if self.format_ else _FORMATS.get(ending, "text")
+        found = self._format()
         if found != "text":
             for flag, given in (("--view", self.view), ("--against", self.against)):
                 if given:
@@ -78,4 +79,23 @@ class Asked:
             )
         if self.against and self.view not in (None, "diff"):
             raise UsageError(f"--against: is shown by --view diff; leave --view {self.view} out")
+        if self.against and self.loss is not None:
+            raise UsageError("--against: shows no losses; leave --loss out, or inspect one side at a time")
         return found
+
+    def _format(self) -> Format:
+        """What --format says, or how the file's name ends; the two must not contradict."""
+        ending = PurePath(self.output).suffix.lower() if self.output else ""
+        meant = _FORMATS.get(ending)
+        if self.format_ is None:
+            if meant is None:
+                raise UsageError(
+                    f"-o {self.output}: rows are written as .txt, .json, .jsonl, .html or .htm; name the "
+                    "file so, or add --format"
+                )
+            return meant
+        if ending and meant not in (None, self.format_):
+            raise UsageError(
+                f"-o {self.output}: a name for {meant}, and --format is {self.format_}; leave one of them out"
+            )
+        return cast(Format, self.format_)

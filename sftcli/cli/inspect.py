@@ -70,9 +70,9 @@ class _Command(click.Command):
 @click.option(
     "--against", multiple=True, metavar="KEY=VALUE",
     help="Side by side with the row under another option, such as template=chatml (repeatable), or, "
-    "of a prepared folder, with that of another FOLDER.",
+    "of a prepared folder, with the row of the same number in another FOLDER. As text only, without losses.",
 )  # fmt: skip
-@click.option("--loss", metavar="MODEL", help="Each token's loss under the model in this folder.")
+@click.option("--loss", metavar="MODEL", help="Each token's loss under MODEL, a folder or a hub name.")
 @click.option(
     "--format", "format_", type=click.Choice(["text", "json", "html"]),
     help="JSON is one object for a row, HTML one page for all. [default: text, or as FILE ends]",

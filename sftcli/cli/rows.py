@@ -1,7 +1,8 @@
 """What `inspect` does: a source is opened and searched, its rows are shown, and the search is told of."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ from sftcli.cli.against import Other, other_side
 from sftcli.cli.asked import Asked
 from sftcli.cli.options import config_flags, refuse_row_options
 from sftcli.cli.rows_out import check_output, print_html, print_json, print_text
-from sftcli.cli.said import counted, said
+from sftcli.cli.said import counted, said, warning
 from sftcli.cli.show import Bar
 from sftcli.cli.terminal import terminal
 from sftcli.config import load_config
 from sftcli.errors import UsageError
 from sftcli.fastload import warm_up
+from sftcli.manifest import MANIFEST
 from sftcli.view.cells import one_line
 from sftcli.view.dataset import Dataset
 from sftcli.view.page import Screen
@@ -25,7 +27,6 @@ from sftcli.view.row import RowView
 from sftcli.view.select import Search, Selection
 
 AnySource = RawData | Dataset
-Measure = Callable[[RowView], RowView]
 
 
 def show_rows(sources: tuple[str, ...], config: str | None, flags: dict[str, Any], asked: Asked) -> None:
@@ -34,22 +35,26 @@ def show_rows(sources: tuple[str, ...], config: str | None, flags: dict[str, Any
     source = open_source(sources, config, flags, selection)
     if asked.output is not None:
         check_output(asked.output, source.files)
-    measure = _measure(asked.loss, source)
+    losses = None if asked.loss is None else Losses(asked.loss, source, selection)
     search: Search[Any] = Search(source, selection)
     with Bar(sys.stderr.isatty(), "inspect") as bar:
         source.tell = _begin(bar, source, selection)
         items = _then_without(bar, search.items())
+        views = map(source.view, items) if losses is None else map(losses.of, map(source.view, items))
         if form == "text":
             screen = _screen(asked)
             other = other_side(asked.against, source, config, flags) if asked.against else None
-            chunks = _chunks(items, source, measure, other, asked.view or "text", screen)
+            if other is None:
+                chunks = _shown(views, asked.view or "text", screen)
+            else:
+                chunks = _compared(items, source, other, screen)
             print_text(chunks, screen, asked.output, asked.pager)
         elif form == "json":
-            print_json(map(measure, map(source.view, items)), asked.output, measured=asked.loss is not None)
+            print_json(views, asked.output, measured=losses is not None)
         else:
             facts = source.facts | ({"losses": asked.loss} if asked.loss is not None else {})
-            print_html(map(measure, map(source.view, items)), asked.output, source.name, facts)
-    for line in said(search):
+            print_html(views, asked.output, source.name, facts)
+    for line in [*said(search), *(losses.said() if losses else ())]:
         click.echo(line, err=True)
     if asked.output is not None:
         click.echo(f"{counted(search.shown, source.noun)}: {one_line(asked.output)}", err=True)
@@ -65,6 +70,7 @@ def open_source(
     if folders:
         refuse_row_options(folders[0], config, flags)
         return Dataset(Path(folders[0]))
+    _refuse_shards(sources)
     loaded = load_config(config, {"inputs": list(sources), **config_flags(flags)})
     if "truncated" in selection.marks and loaded.max_length is None:
         raise UsageError("--only truncated: no row is too long without --max-length N; name the length")
@@ -73,15 +79,37 @@ def open_source(
     return RawData(loaded, encoded=selection.needs_tokens)
 
 
-def _measure(model: str | None, source: AnySource) -> Measure:
-    """What gives rows their losses, or leaves them as they are where no model is named."""
-    if model is None:
-        return lambda view: view
-    from sftcli.view.loss import LossModel
+class Losses:
+    """Gives rows their losses. Of several rows, those that are too long for the model have none."""
 
-    loss = LossModel(model)
-    loss.check_tokenizer(source.tokenizer)
-    return loss.measure
+    def __init__(self, model: str, source: AnySource, selection: Selection) -> None:
+        from sftcli.view.loss import TOO_LONG, LossModel
+
+        self._model, self._mark = LossModel(model), TOO_LONG
+        self._model.check_tokenizer(source.tokenizer)
+        self._alone = len(selection.rows) == 1
+        self._without = 0
+
+    def of(self, view: RowView) -> RowView:
+        """Raises UsageError for a row that is too long and the only one asked for."""
+        if self._alone or self._model.fits(view):
+            return self._model.measure(view)
+        self._without += 1
+        return replace(view, marks=(*view.marks, self._mark))
+
+    def said(self) -> Iterator[str]:
+        """A warning, where rows were too long."""
+        if self._without:
+            are = "is" if self._without == 1 else "are"
+            rows = counted(self._without, "row")
+            yield warning(f"{rows} {are} longer than the model's context, and shown without losses")
+
+
+def _refuse_shards(sources: Sequence[str]) -> None:
+    """Raise UsageError for a file of a prepared folder: rows, and no records that become some."""
+    for source in map(Path, sources):
+        if source.suffix in (".parquet", ".arrow") and (source.parent / MANIFEST).is_file():
+            raise UsageError(f"{source}: is a shard of a prepared folder; name the folder, {source.parent}")
 
 
 def _begin(bar: Bar, source: AnySource, selection: Selection) -> Callable[[int], None]:
@@ -105,15 +133,15 @@ def _screen(asked: Asked) -> Screen:
     return Screen(asked.color == "always", screen.width)  # a file is UTF-8
 
 
-def _chunks(
-    items: Iterator[Any], source: AnySource, measure: Measure, other: Other | None, view: str, screen: Screen
-) -> Iterator[str]:
+def _shown(views: Iterable[RowView], view: str, screen: Screen) -> Iterator[str]:
     """The rows as text, each without a line break at its end."""
-    if other is None:
-        from sftcli.view.views import VIEWS
+    from sftcli.view.views import VIEWS
 
-        return (VIEWS[view](measure(source.view(item)), screen) for item in items)
+    return (VIEWS[view](row, screen) for row in views)
+
+
+def _compared(items: Iterator[Any], source: AnySource, other: Other, screen: Screen) -> Iterator[str]:
     from sftcli.view.diff import show_diff
 
-    pairs = ((measure(source.view(item)), measure(other.view(item))) for item in items)
-    return (show_diff(left, right, other.names, screen) for left, right in pairs)
+    pairs = ((source.view(item), other.view(item)) for item in items)
+    return (show_diff(left, right, other.names, screen, other.doubt) for left, right in pairs)

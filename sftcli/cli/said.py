@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from sftcli.job import Job
 from sftcli.view.cells import one_line
 from sftcli.view.find import id_readings
 from sftcli.view.raw import RawData
@@ -19,13 +20,26 @@ def said(search: Search[Any]) -> Iterator[str]:
     if search.ended:
         yield from _found(search)
     if isinstance(source, RawData):
+        if source.job.config.template is None:
+            yield one_line(_layout(source.job))
         if source.bad:
             bad = counted(source.bad, "bad record")
             warnings.append(f"{bad} passed over; the first: {source.first_bad}")
         if source.engine_warning:
             warnings.append(source.engine_warning)
-    for warning in warnings:
-        yield f"{click.style('warning:', fg='yellow', bold=True)} {one_line(warning)}"
+    yield from map(warning, warnings)
+
+
+def warning(text: str) -> str:
+    """A line that warns, safe to print."""
+    return f"{click.style('warning:', fg='yellow', bold=True)} {one_line(text)}"
+
+
+def _layout(job: Job) -> str:
+    """How records were laid out where nobody said it."""
+    if job.layout is None:
+        return f"layout: records {job.record_format}, which bring their own"
+    return f"layout: template {job.template}, records {job.record_format} (--template NAME takes another)"
 
 
 def counted(number: int, noun: str) -> str:

@@ -69,6 +69,17 @@ class Dataset:
             *(config.get("train_on"), config.get("train_on_eos")),
         ) | {"folder": self.name}
 
+    @property
+    def inputs(self) -> list[str]:
+        """What tells its inputs from others: their checksums, or names where they have none."""
+        return [str(source.get("sha256", source.get("file"))) for source in self.manifest.get("inputs", [])]
+
+    @property
+    def left_out(self) -> int:
+        """How many records became no row."""
+        counts = self.manifest.get("counts", {})
+        return sum(sum(counts.get(why, {}).values()) for why in ("dropped", "rejected"))
+
     def count(self) -> int:
         return self.rows
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sftcli.view.cells import Cell, fenced, fold, one_line, width_of
 from sftcli.view.compare import Block, Side, Sign, compare
-from sftcli.view.heading import joined, number, title
+from sftcli.view.heading import joined, note_lines, number, title
 from sftcli.view.page import Screen, mark_ends, mask_bar, painted, without_end
 from sftcli.view.row import RowView, TokenView
 from sftcli.view.row_line import note, width
@@ -31,14 +31,21 @@ class _Line(NamedTuple):
     cells: list[Cell]
 
 
-def show_diff(left: RowView, right: RowView, names: tuple[str, str], screen: Screen) -> str:
+def show_diff(left: RowView, right: RowView, names: tuple[str, str], screen: Screen, doubt: str = "") -> str:
     """What differs between two rows that were made of one record; `names` tell them apart.
 
+    `doubt`: why they may be of two records, where that is not sure. Where the rows are from is told
+    of both if it differs.
     Side by side from 100 columns on, one below the other on less. Long stretches in which nothing
     differs are cut in the middle, with the number of lines that are left out.
     """
     first, second = _clipped(names[0], screen), _clipped(names[1], screen)
-    lines = [title(left, screen), "", *_summary(left, right, (first, second)), ""]
+    lines = [
+        *_titles(left, right, (first, second), doubt, screen),
+        "",
+        *_summary(left, right, (first, second)),
+        "",
+    ]
     for name, view in ((first, left), (second, right)):
         if noted := [*([f"dropped ({view.dropped})"] if view.dropped else []), *view.marks]:
             lines.append(f"{screen.warn(f'! {name}')}: {one_line(', '.join(noted), screen.ascii_only)}")
@@ -54,6 +61,12 @@ def show_diff(left: RowView, right: RowView, names: tuple[str, str], screen: Scr
     else:
         lines += ["", *_below(sides, blocks, (first, second), screen)]
     return "\n".join(lines)
+
+
+def _titles(left: RowView, right: RowView, names: tuple[str, str], doubt: str, screen: Screen) -> list[str]:
+    one, other = title(left, screen), title(right, screen)
+    found = [one] if one == other else [f"- {names[0]}: {one}", f"+ {names[1]}: {other}"]
+    return found + (note_lines("pairs", f"these may be two records: {doubt}", screen) if doubt else [])
 
 
 def _same(left: RowView, right: RowView) -> bool:

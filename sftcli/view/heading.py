@@ -6,16 +6,17 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 from sftcli.view.cells import one_line, width_of
-from sftcli.view.loss import mean_loss
+from sftcli.view.loss import TOO_LONG, mean_loss
 from sftcli.view.page import Screen
 from sftcli.view.row import RowView, TokenView
 
 MEANING = {
     "zero-trained": "no token of this row is trained",
-    "truncated": "the row has more tokens than --max-length allows",
+    "truncated": "the row is too long for --max-length; all of it is shown here",
     "no-terminator": "a trained answer is not followed by the token that ends it",
     "straddle": "a token lies across the border of what is trained",
     "control-text": "the data spells a control token, and has it as ordinary characters",
+    TOO_LONG: "the row is longer than the model's context, and has no losses",
 }
 _SGR = re.compile(r"\x1b\[[0-9;]*m")
 

@@ -4,6 +4,7 @@ torch and transformers are the extra `loss`, and are imported by LossModel alone
 """
 
 import inspect
+import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,7 +16,9 @@ from sftcli.errors import EnvironmentFault, TokenizerError, UsageError
 from sftcli.tokenizer import Tokenizer, load_tokenizer
 from sftcli.view.row import RowView, TokenView
 
+TOO_LONG = "too-long-for-model"  # a mark: the row is shown without losses
 _RENAMED = 0.01  # of a model's ids: as many as may have other texts, such as reserved tokens put to use
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _LOGITS_AT_ONCE = 1 << 27  # float32 numbers: half a GiB, and twice that while losses are made of them
 
 
@@ -58,6 +61,11 @@ class LossModel:
                 f"{own[others[0]]!r} there and {texts[others[0]]!r} in {tokenizer.name!r}; name the model "
                 "that these rows are for"
             )
+
+    def fits(self, view: RowView) -> bool:
+        """Whether no document of the row is longer than the model's context."""
+        longest = max(map(len, _documents(view)), default=0)
+        return self._context is None or longest <= self._context
 
     def measure(self, view: RowView) -> RowView:
         """The row with each token's `loss`, in nats: that of predicting it from those before it.
@@ -175,7 +183,7 @@ def _load(folder: str) -> Any:
     import transformers
     from transformers.utils import logging
 
-    local = _is_folder(folder)
+    local = _is_here(folder)
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
@@ -200,8 +208,12 @@ def _reason(problem: Exception) -> str:
     return next((line for line in str(problem).splitlines() if line), type(problem).__name__)
 
 
-def _is_folder(name: str) -> bool:
-    """Whether it is a model's folder; if not, it may be a hub name. Raises UsageError for neither."""
+def _is_here(name: str) -> bool:
+    """Whether it is a model's folder, or a hub name with all of its files in the local cache.
+
+    If not, the hub has a model of this name. Raises UsageError where it has none, or cannot be asked:
+    the library would try again and again, with waits.
+    """
     path = Path(name)
     if path.is_dir():
         if (path / "config.json").is_file():
@@ -211,4 +223,39 @@ def _is_folder(name: str) -> bool:
         raise UsageError(f"--loss {name}: no config.json in this folder; name the folder of a model")
     if path.exists() or name.startswith(("/", ".", "~")) or name.count("/") > 1:
         raise UsageError(f"--loss {name}: no such folder; name the folder of a model, or a hub name")
+    return _is_cached(name)
+
+
+def _has_weights(folder: Path) -> bool:
+    """Whether all of a model's weights are there; a download may have been broken off."""
+    for name in _WEIGHTS:
+        if (folder / name).exists():
+            return True
+        index = folder / f"{name}.index.json"
+        if index.exists():
+            parts = set(json.loads(index.read_bytes())["weight_map"].values())
+            return all((folder / part).exists() for part in parts)
+    return False
+
+
+def _is_cached(name: str) -> bool:
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url, snapshot_download
+    from huggingface_hub.constants import HF_HUB_CACHE, HF_HUB_OFFLINE
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    nowhere = f"--loss {name}: no such folder, and not in the hub's local cache ({HF_HUB_CACHE})"
+    try:
+        there = Path(snapshot_download(name, local_files_only=True))
+    except HFValidationError:
+        raise UsageError(f"--loss {name}: no such folder, and not a hub name") from None
+    except LocalEntryNotFoundError:
+        there = None
+    if there and _has_weights(there):
+        return True
+    if HF_HUB_OFFLINE:
+        raise UsageError(f"{nowhere}; HF_HUB_OFFLINE is set, so nothing was downloaded")
+    try:
+        get_hf_file_metadata(hf_hub_url(name, "config.json"), timeout=10)
+    except Exception as problem:  # the hub's own errors, and those of whatever HTTP library it uses
+        raise UsageError(f"{nowhere}, and the hub cannot be asked or refuses: {_reason(problem)}") from None
     return False

@@ -24,18 +24,24 @@ def show_targets(view: RowView, screen: Screen) -> str:
     digits = len(str(max(len(view.tokens) - 1, 0)))
     id_width = max([2, *(len(str(token.id)) for token, _ in pairs)])
     losses = any(token.loss is not None for token, _ in pairs)
-    loss_head = f"{'loss':>7}  " if losses else ""
     arrow = screen.marks.arrow
     lines = [*head(view, screen), "", "position i predicts token i+1", ""]
-    lines.append(f"{'i':>{digits}}  {'id':>{id_width}}  {loss_head}tokens to i {arrow} token i+1")
+    lines.append(
+        f"{'i':>{digits}}  {'id':>{id_width}}  {loss_cell('loss', losses)}tokens to i {arrow} token i+1"
+    )
     for token, start in pairs:
-        loss = "" if not losses else f"{'' if token.loss is None else f'{token.loss:.3f}':>7}  "
-        front = f"{token.i - 1:>{digits}}  {token.id:>{id_width}}  {loss}"
+        front = f"{token.i - 1:>{digits}}  {token.id:>{id_width}}  {loss_cell(token.loss, losses)}"
         lines.append(front + prediction(line, token.i, start, screen.width - len(front), screen))
     if not pairs:
         lines.append("no token is predicted")
     lines += notes(view, pairs, screen)
     return "\n".join([*lines, "", counts_line(view, screen, number(len(pairs), "target"), marked=False)])
+
+
+def loss_cell(loss: float | str | None, shown: bool) -> str:
+    """A column of losses: one of them or its heading; nothing where no loss is `shown`."""
+    text = f"{loss:.3f}" if isinstance(loss, float) else loss or ""
+    return f"{text:>7}  " if shown else ""
 
 
 def predicted(view: RowView) -> list[tuple[TokenView, int]]:

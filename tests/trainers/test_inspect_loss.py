@@ -15,6 +15,7 @@ from conftest import CONFIGS, EXAMPLES, make, run_sftcli
 torch = pytest.importorskip("torch", reason="needs torch; `make test-trainers` installs it")
 
 import pyarrow.parquet as pq  # noqa: E402
+from huggingface_hub.constants import HF_HUB_CACHE as CACHE  # noqa: E402
 from transformers import (  # noqa: E402
     AutoModelForCausalLM,
     CodeGenConfig,
@@ -283,6 +284,26 @@ def test_a_row_as_long_as_the_context_fits(tmp_path: Path) -> None:
         measuring.measure(joined(fits, row([1] * 17, [True] * 17)))
 
 
+def test_of_several_rows_the_ones_that_are_too_long_have_no_losses(tmp_path: Path) -> None:
+    folder = saved(llama(context=200), tmp_path / "model")
+    printed = run_sftcli(*QA, "--rows", ":8", "--loss", folder, "--format", "json")
+    rows = [json.loads(line) for line in printed.out.splitlines()]
+    long = [row["counts"]["tokens"] > 200 for row in rows]
+    assert 0 < sum(long) < 8
+    assert [row["marks"] == ["too-long-for-model"] for row in rows] == long
+    assert [all(token["loss"] is None for token in row["tokens"]) for row in rows] == long
+    count = f"{sum(long)} rows are" if sum(long) > 1 else "1 row is"
+    warned = f"warning: {count} longer than the model's context, and shown without losses\n"
+    assert (printed.code, printed.err) == (0, warned)
+    text = run_sftcli(*QA, "--rows", f"{long.index(True)}:", "--max-rows", "1", "--loss", folder).out
+    assert text.splitlines()[1] == (
+        "! too-long-for-model: the row is longer than the model's context, and has no"
+    )
+    alone = run_sftcli(*QA, "--row", str(long.index(True)), "--loss", folder)
+    assert (alone.code, alone.out) == (2, "")
+    assert "and the context of this model is 200; choose shorter rows" in alone.err
+
+
 def test_a_stretched_context(tmp_path: Path) -> None:
     rope = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16, "rope_theta": 1e4}
     config = LlamaConfig(vocab_size=8, max_position_embeddings=16, rope_parameters=rope, **SMALL)
@@ -352,11 +373,32 @@ def test_a_model_that_cannot_run(tmp_path: Path) -> None:
 
 def test_what_is_no_model(tmp_path: Path) -> None:
     assert refused(tmp_path / "no") == "no such folder; name the folder of a model, or a hub name"
+    offline = "HF_HUB_OFFLINE is set, so nothing was downloaded"
+    assert refused("w/nomodel") == f"no such folder, and not in the hub's local cache ({CACHE}); {offline}"
+    assert refused("w nomodel") == "no such folder, and not a hub name"
     assert refused(tmp_path) == "no config.json in this folder; name the folder of a model"
     (tmp_path / "adapter_config.json").write_text("{}")
     assert refused(tmp_path) == "an adapter without its model; merge them and save the whole"
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
     assert refused(tmp_path).startswith("transformers cannot load it as a causal language model: ")
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_a_model_in_the_hubs_cache_is_loaded_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: int
+) -> None:
+    """Where a part of it is missing, the hub would have to be asked."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    repo = tmp_path / "models--w--model"
+    (repo / "refs").mkdir(parents=True)
+    (repo / "refs" / "main").write_text("a" * 40)
+    there = repo / "snapshots" / ("a" * 40)
+    llama(vocab=8).save_pretrained(there, max_shard_size="40KB" if parts > 1 else "5GB")
+    weights = sorted(there.glob("*.safetensors"))
+    assert (len(weights) > 1) == (parts > 1)
+    assert loss_module._is_here("w/model")
+    weights[-1].unlink()
+    assert "not in the hub's local cache" in refused("w/model")
 
 
 def test_a_model_that_does_not_predict_the_next_token(tmp_path: Path) -> None:
