@@ -6,6 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from sftcli.encode import encode_runs
 from sftcli.errors import RecordError
 from sftcli.fit import fit
@@ -21,6 +24,7 @@ from sftcli.threads import InOrder, bulk_work
 from sftcli.write import Write, open_shard
 
 Progress = Callable[[int], None]  # told of the input bytes done since it was last told
+Kept = Callable[[npt.NDArray[np.bool_]], None]  # told of a block's rows, in order, whether each is kept
 
 # Parsed and rendered before they can be encoded, as while the engine is loading; or encoded before
 # they can be written. Bounds the memory: a block of 1 MiB takes some 8 MB on its way.
@@ -53,9 +57,16 @@ def process_split(
 
 
 def read_split(
-    split: Split, run: Run, write: Write, budget: Budget, progress: Progress | None = None
+    split: Split,
+    run: Run,
+    write: Write,
+    budget: Budget,
+    progress: Progress | None = None,
+    kept: Kept | None = None,
 ) -> SplitReport:
     """Make the rows of one split and hand them to `write`, batch by batch and in order.
+
+    `kept` hears of every row that was rendered, in the thread that encodes.
 
     Three lines of work go on side by side, block after block: reading to rendering here, encoding
     in a second thread, writing in a third. The last two are work outside Python for the most part.
@@ -73,7 +84,8 @@ def read_split(
                 run.engines.offer(rows)
                 runs = run.engines.builder.build(rows, lines)
                 # Only the block's place goes along: its lines are done with.
-                encoding.put(_encode_block, runs, block.head(0), run, report, partial(writing.put, write))
+                place, put = block.head(0), partial(writing.put, write)
+                encoding.put(_encode_block, runs, place, run, report, put, kept)
             if progress is not None:
                 progress(block.width)
             if budget.is_spent(report):
@@ -118,7 +130,9 @@ def render_record(record: dict[str, Any], job: Job) -> Rendered:
         raise in_the_data(problem, record, conversation, job.record_format, job.config.field) from None
 
 
-def _encode_block(runs: Runs, block: LineBlock, run: Run, report: SplitReport, write: Write) -> None:
+def _encode_block(
+    runs: Runs, block: LineBlock, run: Run, report: SplitReport, write: Write, kept: Kept | None
+) -> None:
     """Encode and fit a block, count its rows, and hand them on to be written.
 
     It runs beside `render_block` and counts other things than that does.
@@ -127,6 +141,8 @@ def _encode_block(runs: Runs, block: LineBlock, run: Run, report: SplitReport, w
     report.control_text_rows += runs.control_text_rows
     for reason, indices in dropped.items():
         report.count_dropped(reason, block.file, indices + block.first_line)
+    if kept is not None:
+        kept(np.isin(np.array(runs.lines), batch.line, assume_unique=True))
     if len(batch):
         report.count_rows(batch, block)
         write(batch)

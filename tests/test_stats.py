@@ -27,11 +27,13 @@ import pytest
 from conftest import CONFIGS, EXAMPLES, Ended, chat, jsonl, make, run_sftcli, write
 from hypothesis import given
 from hypothesis import strategies as st
+from small_tokenizers import chatml
 from test_cli import HEAVY, imported, session
 
 from sftcli.config import load_config
 from sftcli.errors import EnvironmentFault, OutputError
 from sftcli.packing import best_fit_decreasing
+from sftcli.stats.compare import show_comparison
 from sftcli.stats.count import RowCounts
 from sftcli.stats.distribution import Distribution
 from sftcli.stats.figures import (
@@ -49,16 +51,19 @@ from sftcli.stats.figures import (
 from sftcli.stats.histogram import bar
 from sftcli.stats.measure import Layout, Reason
 from sftcli.stats.padding import padded_at_random, padded_sorted
+from sftcli.stats.plot import draw_lengths
 from sftcli.stats.prepared import measure_prepared
 from sftcli.stats.raw import measure_raw
 from sftcli.stats.text import percent, show_stats, token_text
-from sftcli.view.cells import width_of
+from sftcli.view.cells import one_line, width_of
 from sftcli.view.page import Screen
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("stats-*.txt"))
+QA = CONFIGS / "templates" / "qa.yaml"
 CHAT, PROBLEMS = EXAMPLES / "chat.jsonl", EXAMPLES / "gsm8k.jsonl"
 SGR = re.compile(r"\x1b\[[0-9;]*m")
 Here = Callable[..., Ended]
+PLAIN = Screen(False, 80)
 VALUES = st.lists(st.integers(1, 40), min_size=1, max_size=30)
 
 
@@ -387,8 +392,8 @@ def of_lengths(*sources: dict[int, int]) -> list[Figures]:
 @pytest.mark.parametrize(
     ("longest", "rows_over", "length"),
     [
-        (511, [0] * 6, 512),
-        (512, [0] * 6, 512),
+        (511, [3, 3, 3, *[0] * 6], 512),
+        (512, [3, 3, 3, *[0] * 6], 512),
         (513, [3, 0, 0, 0, 0, 0], 1024),
         (16384, [3, 3, 3, 3, 3, 0], 16384),
         (16385, [3] * 6, 4096),
@@ -398,10 +403,43 @@ def test_a_row_as_long_as_a_limit_is_not_over_it(longest: int, rows_over: list[i
     found = of_lengths({longest: 3, 10: 4})[0]
     assert [limit.rows for limit in found.limits] == rows_over
     assert [limit.tokens_dropped for limit in found.limits] == [longest * rows for rows in rows_over]
-    cut = [rows * (longest - limit) for rows, limit in zip(rows_over, LIMITS, strict=True)]
+    limits = [limit.limit for limit in found.limits]
+    assert limits == [*[64, 128, 256] * (longest <= 512), *LIMITS]
+    cut = [rows * (longest - limit) for rows, limit in zip(rows_over, limits, strict=True)]
     assert [limit.tokens_cut for limit in found.limits] == cut
     assert found.packing is not None
     assert (found.packing.length, found.packing.rows_too_long) == (length, 3 if length < longest else 0)
+
+
+def test_the_table_of_limits_ends_where_no_row_is_longer() -> None:
+    def shown(found: Figures) -> list[str]:
+        section = show_stats(found, PLAIN, {}).split("\n\nLimits")[1].split("\n\n")[0]
+        return [line.split()[0] for line in section.splitlines()[2:-1]]
+
+    assert shown(of_lengths({60: 2})[0]) == ["64"]
+    assert shown(of_lengths({300: 2})[0]) == ["64", "128", "256", "512"]
+    assert shown(of_lengths({3000: 2})[0]) == ["512", "1,024", "2,048", "4,096"]
+    assert shown(of_lengths({99999: 1})[0]) == [f"{limit:,}" for limit in LIMITS]
+    short, long = of_lengths({10: 1}, {600: 1})
+    page = show_comparison(short, long, PLAIN).split("Rows over a limit\n")[1].split("\n\n")[0]
+    assert [line.split() for line in page.splitlines()] == [
+        ["512", "tokens", "0.0%", "100.0%", "+100.0", "points"],
+        ["1,024", "tokens", "0.0%", "0.0%", "0"],
+    ]
+
+
+def test_limits_and_batches_that_are_named(sftcli_here: Here) -> None:
+    args = ("stats", str(PROBLEMS), "-t", "demo", "--template", str(QA), "--limits", "300,100,200", "--json")
+    found = json.loads(sftcli_here(*args, "--batch-size", "16,4").out)
+    assert [limit["limit"] for limit in found["limits"]] == [100, 200, 300]
+    assert [padding["batch"] for padding in found["padding"]] == [4, 16]
+    assert found["packing"]["length"] == 512
+    args = ("stats", str(CHAT), str(CHAT), "-t", "demo", "--template", "chatml", "--limits", "40,99")
+    page = sftcli_here(*args, "--batch-size", "3").out.split("Rows over a limit\n")[1]
+    assert re.findall(r"^ {4}(\w+ tokens|batches.*?)  ", page, re.MULTILINE) == [
+        *("40 tokens", "99 tokens"),
+        *("batches of 3, in random order", "batches of 3, sorted by length"),
+    ]
 
 
 def test_two_sources_pack_into_the_length_that_fits_both() -> None:
@@ -437,6 +475,33 @@ def test_turns_and_roles(tmp_path: Path) -> None:
     assert found.spread.mean == 3.33
     assert found.roles == {"user": 5, "assistant": 4, "system": 1}
     assert list(found.roles) == ["user", "assistant", "system"]
+
+
+def test_turns_are_of_the_rows_that_are_written(tmp_path: Path) -> None:
+    long = " ".join(["word"] * 60)
+    talks = [
+        chat("a", "b"),
+        chat("a", "b", "c", f"<think></think>{long}"),
+        {"messages": []},
+        chat("a", "<think></think>b"),
+        chat("a", long),
+    ]
+    # Many blocks, whose rows are encoded beside the laying out of those that follow.
+    records = write(tmp_path / "in.jsonl", *talks * 9_000)
+    found = raw(records, template="chatml", max_length=40)
+    assert (found.rows, found.dropped["too_long"].rows) == (18_000, 18_000)
+    assert found.turns is not None
+    assert found.turns.conversations == found.turns.spread.max * 9_000 == 18_000
+    assert found.turns.roles == {"assistant": 18_000, "user": 18_000}
+    assert found.empty_thinking_rows == 9_000
+
+
+def test_what_is_counted_before_rows_are_dropped_says_so(tmp_path: Path) -> None:
+    long = " ".join(["word"] * 60)
+    talks = [chat("a", "b<|im_end|>"), chat("<|im_end|>", long), chat("a", f"{long}<|im_end|>")]
+    page = show_stats(raw(write(tmp_path / "in.jsonl", *talks), template="chatml", max_length=40), PLAIN, {})
+    assert "note        1 row (of 3 laid out) with control-token text in the data" in page
+    assert "note        2 rows (of 3 laid out): terminator_in_content" in page
 
 
 def test_what_a_source_cannot_know_says_why(tmp_path: Path) -> None:
@@ -501,6 +566,7 @@ def test_no_rows(tmp_path: Path) -> None:
     assert (found.records, found.rows, found.tokens, found.trained_share) == (1, 0, 0, None)
     assert (found.lengths, found.packing, found.padding, found.first_trained) == (None, None, [], [])
     assert [limit.rows for limit in found.limits] == [0] * 6
+    assert (found.turns, found.unknown) == (None, {"turns": "there are no rows"})
     page = show_stats(found, Screen(False, 80), {})
     assert page.splitlines()[0] == "source: 0 rows, 0 tokens"
     assert "\n  dropped     1 too_long (first:" in page
@@ -697,6 +763,54 @@ def test_two_sources_have_one_scale_and_their_differences(tmp_path: Path, sftcli
     assert "empty_thinking_rows" in change
 
 
+def test_two_sources_say_how_they_were_made(tmp_path: Path, sftcli_here: Here) -> None:
+    make(tmp_path / "a", CHAT, template="chatml")
+    options = {"max_length": 100, "train_on": "last", "train_on_eos": "none"}
+    make(tmp_path / "b", CHAT, template="chatml", add_special_tokens=["<|new|>"], **options)
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+    lines = sftcli_here("stats", a, b).out.split("\n\n")[0].splitlines()
+    assert lines[:2] == [f"A  {a}", "   template chatml, messages records, tokenizer demo"]
+    assert lines[2] == f"B  {b}"
+    assert " ".join(line.strip() for line in lines[3:5]) == (
+        "template chatml, messages records, tokenizer demo, at most 100 tokens a row, --train-on last, "
+        "--train-on-eos none"
+    )
+    assert " ".join(lines[5:]) == (
+        "The tokenizers differ: a token of A is not one of B, and lengths are in tokens of each."
+    )
+
+
+def test_first_tokens_of_two_tokenizers_are_told_apart_by_their_text(
+    tmp_path: Path, sftcli_here: Here
+) -> None:
+    answers = ("Hello", "Hello", "Hello", "is", "is", "The")
+    records = write(tmp_path / "in.jsonl", *[chat("a", answer) for answer in answers])
+    small = chatml(tmp_path / "small")
+    make(tmp_path / "a", records, template="chatml")
+    make(tmp_path / "b", records, template="chatml", tokenizer=small.name)
+    ids = [
+        [(token.text, token.id) for token in prepared(tmp_path / name).first_trained] for name in ("a", "b")
+    ]
+    assert not set(ids[0]) & set(ids[1])  # no text has the same id in both
+    page = sftcli_here("stats", str(tmp_path / "a"), str(tmp_path / "b")).out
+    assert [line.split() for line in page.split("First trained tokens")[1].splitlines()[1:]] == [
+        ["token", "A", "B"],
+        ["Hello", "50.0%", "50.0%"],
+        ["is", "33.3%", "33.3%"],
+        ["T", "0.0%", "16.7%"],
+        ["The", "16.7%", "0.0%"],
+    ]
+
+
+@pytest.mark.parametrize("value", ["", "x", "8,,32", "0", "8,-1", "99999999999", "8.5"])
+@pytest.mark.parametrize("option", ["--limits", "--batch-size"])
+def test_numbers_that_are_none(sftcli_here: Here, option: str, value: str) -> None:
+    ended = sftcli_here("stats", str(CHAT), "-t", "demo", option, value)
+    assert (ended.code, ended.out) == (2, "")
+    assert option in ended.err
+    assert repr(value) in ended.err
+
+
 def test_a_folder_beside_raw_data(tmp_path: Path, sftcli_here: Here) -> None:
     out = tmp_path / "out"
     make(out, CHAT, template="chatml")
@@ -741,7 +855,7 @@ def plotted(sftcli_here: Here, path: Path, *sources: Path) -> bytes:
     ended = sftcli_here(
         "stats", *map(str, sources), "-t", "demo", "--template", "chatml", "--plot", str(path)
     )
-    assert (ended.code, ended.err) == (0, "")
+    assert (ended.code, ended.err) == (0, f"plot: {one_line(str(path))}\n")
     return path.read_bytes()
 
 
@@ -771,6 +885,38 @@ def test_a_picture_has_the_same_bytes_each_time(tmp_path: Path) -> None:
         assert run_sftcli(*args, cwd=tmp_path, PYTHONHASHSEED=name[0]).code == 0
     for kind in ("svg", "png"):
         assert (tmp_path / f"1.{kind}").read_bytes() == (tmp_path / f"2.{kind}").read_bytes()
+
+
+@pytest.mark.parametrize("several", [1, 2])
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        {100: 50, 110: 40, 112: 5, 114: 4, 116: 1},
+        {40: 500, 386: 400, 433: 50, 538: 40, 615: 10},
+        {7: 3},
+        {10: 90, 4_000: 5, 16_383: 5},
+    ],
+)
+def test_no_line_of_a_picture_crosses_the_name_of_another(lengths: dict[int, int], several: int) -> None:
+    from matplotlib.figure import Figure
+
+    sources = [lengths, {value + 60: rows for value, rows in lengths.items()}][:several]
+    figure = Figure(figsize=(8, 6.4), dpi=100)
+    axes = figure.subplots()
+    draw_lengths(axes, [Distribution.of(Counter(one)) for one in sources], of_lengths(*sources))
+    figure.draw_without_rendering()
+    whole = axes.get_window_extent()
+    names = [text for text in axes.texts if "%" in text.get_text()]
+    lines = [line for line in axes.lines if line.get_linestyle() == "-"]
+    assert len(names) == len(lines) == 4
+    boxes = [name.get_window_extent() for name in names]
+    for box, other in combinations(boxes, 2):
+        assert not box.overlaps(other)
+    for box in boxes:
+        assert whole.x0 <= box.x0 < box.x1 <= whole.x1
+        for line in lines:
+            x, top = axes.transData.transform((line.get_xdata()[0], 0))[0], line.get_ydata()[1]
+            assert not (box.x0 < x < box.x1 and whole.y0 + top * whole.height > box.y0), line
 
 
 @pytest.mark.parametrize("name", ["$x_{$", "<script>alert(1)<", "データ", "\x1b[31m", "a" * 200, "\\"])

@@ -83,7 +83,12 @@ def config_options(command: F) -> F:
         click.option(
             "--truncation", type=click.Choice(["drop"]), help="What becomes of a longer row. [default: drop]"
         ),
-        click.option("--limit", type=int, metavar="N", help="Stop after N records."),
+        click.option(
+            "--limit",
+            type=int,
+            metavar="N",
+            help="Stop after N records; compressed input is then not checked to its end.",
+        ),
         click.option(
             "--add-special-token",
             "add_special_tokens",

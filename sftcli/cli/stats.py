@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,25 @@ if TYPE_CHECKING:
     from sftcli.view.page import Screen
 
 _PAGE_WIDTH = 100  # of the text in an HTML page
+_MOST_TOKENS, _MOST_ROWS = 2**31 - 1, 2**16  # of a limit, of a batch
+
+
+def _numbers(most: int) -> Callable[[click.Context, click.Parameter, str | None], tuple[int, ...] | None]:
+    """What reads an option's whole numbers between commas, from 1 to `most`: each once, in order."""
+
+    def read(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+        if value is None:
+            return None
+        try:
+            numbers = {int(part) for part in value.split(",")}
+        except ValueError:
+            problem = f"{value!r} is not whole numbers between commas, such as 8,32"
+            raise click.BadParameter(problem, ctx, param) from None
+        if min(numbers) < 1 or max(numbers) > most:
+            raise click.BadParameter(f"{value!r}: expected numbers from 1 to {most:,}", ctx, param)
+        return tuple(sorted(numbers))
+
+    return read
 
 
 @click.command(epilog="Exit codes: 0 fine, 1 bad data, 2 usage, 3 environment, 4 a bug.")
@@ -26,6 +46,21 @@ _PAGE_WIDTH = 100  # of the text in an HTML page
     metavar="N",
     help="Pack into sequences of N tokens. [default: the least usual length that no row exceeds, or 4096]",
 )
+@click.option(
+    "--limits",
+    callback=_numbers(_MOST_TOKENS),
+    metavar="N,N,...",
+    help="The maximum lengths to try. [default: 512 to 16384, from 64 where all rows are short]",
+)
+@click.option(
+    "--batch-size",
+    "batches",
+    callback=_numbers(_MOST_ROWS),
+    metavar="N,N,...",
+    default="8,32",
+    show_default=True,
+    help="Rows in a batch, of which padding is counted.",
+)
 @click.option("--plot", metavar="FILE", help="Draw the lengths and the trained shares: .png, .svg or .html.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
@@ -34,6 +69,8 @@ _PAGE_WIDTH = 100  # of the text in an HTML page
 def stats(
     sources: tuple[str, ...],
     pack_length: int | None,
+    limits: tuple[int, ...] | None,
+    batches: tuple[int, ...],
     plot: str | None,
     as_json: bool,
     color: str,
@@ -62,7 +99,7 @@ def stats(
 
         check_plot(plot)  # before a long run, not after it
     measured = _measured(sources, progress, config, flags)
-    found = figures(measured, pack_length)
+    found = figures(measured, pack_length, limits, batches)
     for warning in (warning for one in measured for warning in one.warnings):
         click.echo(f"{click.style('warning:', fg='yellow', bold=True)} {one_line(warning)}", err=True)
     screen = terminal(color)
@@ -75,6 +112,7 @@ def stats(
         from sftcli.view.page import Screen
 
         save_plot(measured, found, plot, _page(found, Screen(color=False, width=_PAGE_WIDTH)))
+        click.echo(f"plot: {one_line(plot)}", err=True)  # the page or the JSON alone is on stdout
 
 
 def _measured(

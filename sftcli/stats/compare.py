@@ -2,18 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any, Literal
 
-from sftcli.stats.figures import BATCHES, LIMITS, Figures
+from sftcli.stats.figures import Figures
 from sftcli.stats.histogram import paired, styled
-from sftcli.stats.text import aligned, heading, percent, token_text
+from sftcli.stats.text import aligned, folded, heading, layout_text, percent, shown_limits, token_text
 from sftcli.view.cells import one_line
 from sftcli.view.page import Screen
 
 Kind = Literal["count", "mean", "share"]
 NAMES = ("A", "B")
 _FIRST_TOKENS = 10
+_LIMITS = "Rows over a limit"
 _REASONS = ("dropped", "rejected")
 _SPREAD = {
     "min": "min", "mean": "mean", "p50": "50%", "p90": "90%", "p95": "95%", "p99": "99%", "max": "max",
@@ -56,20 +57,18 @@ def compare(left: Figures, right: Figures) -> list[Compared]:
 
 def show_comparison(left: Figures, right: Figures, screen: Screen) -> str:
     """The page of two sources: their figures in columns, their lengths in pairs of bars."""
-    lines = [
-        styled(f"{name}  {one_line(one.source, screen.ascii_only)}", "1", screen)
-        for name, one in zip(NAMES, (left, right), strict=True)
-    ]
     rows = [["", *NAMES, "B less A"]]
+    over = max(len(shown_limits(one.limits)) for one in (left, right))
     for section, group in groupby(compare(left, right), key=lambda one: one.section):
         rows.append([section, "", "", ""])
-        rows += [_row(one, screen) for one in group]
+        rows += [_row(one, screen) for one in islice(group, over if section == _LIMITS else None)]
+    lines: list[str] = []
     columns = aligned(rows, left=1)
     for row, line in zip(rows[1:], columns[1:], strict=True):
         is_heading = row[1:] == [""] * 3
         lines += ["", heading(row[0], "", screen)] if row[0] and is_heading else []
         lines += [] if is_heading else [line]
-    lines[2:2] = ["", columns[0]]
+    lines = [*_head(left, right, screen), "", columns[0], *lines]
     if left.length_histogram and right.length_histogram:
         bars = paired(left.length_histogram, right.length_histogram, NAMES, screen)
         lines += [
@@ -84,6 +83,23 @@ def show_comparison(left: Figures, right: Figures, screen: Screen) -> str:
         *firsts,
     ]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _head(left: Figures, right: Figures, screen: Screen) -> list[str]:
+    """What the two are and how their rows are made."""
+    lines = []
+    for name, one in zip(NAMES, (left, right), strict=True):
+        lines.append(styled(f"{name}  {one_line(one.source, screen.ascii_only)}", "1", screen))
+        made = folded(layout_text(one.layout, screen), screen.width - 3)
+        lines += [f"   {styled(line, '2', screen)}" for line in made]
+    if not _same_tokenizer(left, right):
+        note = "The tokenizers differ: a token of A is not one of B, and lengths are in tokens of each."
+        lines += folded(note, screen.width)
+    return lines
+
+
+def _same_tokenizer(left: Figures, right: Figures) -> bool:
+    return left.layout.tokenizer_sha256 == right.layout.tokenizer_sha256
 
 
 def _row(one: Compared, screen: Screen) -> list[str]:
@@ -107,17 +123,17 @@ def _shown(value: float | None, kind: Kind) -> str:
 
 
 def _first_trained(left: Figures, right: Figures, screen: Screen) -> list[str]:
-    """The most frequent tokens of both."""
+    """The most frequent tokens of both; those of different tokenizers are the same by their text."""
+    by_id = _same_tokenizer(left, right)
     shares: dict[tuple[int, str], list[float]] = {}
     for place, one in enumerate((left, right)):
         for token in one.first_trained:
-            shares.setdefault((token.id, token.text), [0.0, 0.0])[place] = token.share
+            pair = shares.setdefault((token.id if by_id else 0, token.text), [0.0, 0.0])
+            pair[place] += token.share
+    most = sorted(shares.items(), key=lambda item: (-max(item[1]), item[0]))[:_FIRST_TOKENS]
     rows = [["id", "token", *NAMES]]
-    for (id_, text), pair in sorted(shares.items(), key=lambda item: (-max(item[1]), item[0]))[
-        :_FIRST_TOKENS
-    ]:
-        rows.append([str(id_), token_text(text, screen), *map(percent, pair)])
-    return aligned(rows, left=2)
+    rows += [[str(id_), token_text(text, screen), *map(percent, pair)] for (id_, text), pair in most]
+    return aligned(rows, left=2) if by_id else aligned([row[1:] for row in rows], left=1)
 
 
 def _compared(left: Figures, right: Figures) -> Iterator[tuple[str, str, str, Kind]]:
@@ -143,9 +159,9 @@ def _compared(left: Figures, right: Figures) -> Iterator[tuple[str, str, str, Ki
     for section, key in spreads:
         for name, label in _SPREAD.items():
             yield section, label, f"{key}.{name}", "mean" if name == "mean" else "count"
-    for limit in LIMITS:
-        yield "Rows over a limit", f"{limit:,} tokens", f"limits.{limit}.share", "share"
-    for batch in BATCHES:
+    for limit in (one.limit for one in left.limits):  # both have the same ones
+        yield _LIMITS, f"{limit:,} tokens", f"limits.{limit}.share", "share"
+    for batch in (one.batch for one in left.padding or right.padding):  # there are none without rows
         for order, label in (("random", "in random order"), ("sorted", "sorted by length")):
             yield "Padding (waste)", f"batches of {batch}, {label}", f"padding.{batch}.{order}", "share"
     lengths = [one.packing.length for one in (left, right) if one.packing is not None]

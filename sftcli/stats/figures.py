@@ -7,11 +7,12 @@ from typing import Any
 
 from sftcli.packing import bins_needed
 from sftcli.stats.distribution import Distribution
-from sftcli.stats.measure import Measured, Reason, Turns
+from sftcli.stats.measure import Layout, Measured, Reason, Turns
 from sftcli.stats.padding import padded_at_random, padded_sorted
 from sftcli.view.row import token_texts
 
 LIMITS = (512, 1024, 2048, 4096, 8192, 16384)
+SHORT_LIMITS = (64, 128, 256)  # before those, where no row is longer than the least of them
 BATCHES = (8, 32)
 PERCENTILES = (50, 90, 95, 99)
 _PACK_LENGTH = 4096
@@ -89,7 +90,7 @@ class Bin:
 
 @dataclass(frozen=True)
 class TurnFigures:
-    """Of the conversations that could be laid out: messages per conversation, and messages by role."""
+    """Of the conversations that became rows: messages per conversation, and messages by role."""
 
     conversations: int
     spread: Spread
@@ -106,7 +107,7 @@ class Figures:
 
     source: str
     kind: str
-    layout: dict[str, str]
+    layout: Layout
     records: int
     rows: int
     tokens: int
@@ -138,27 +139,44 @@ class Figures:
         return asdict(self)
 
 
-def figures(measured: Sequence[Measured], pack_length: int | None = None) -> list[Figures]:
+def figures(
+    measured: Sequence[Measured],
+    pack_length: int | None = None,
+    limits: Sequence[int] | None = None,
+    batches: Sequence[int] = BATCHES,
+) -> list[Figures]:
     """Compute everything, for each source on the same scale: equal bins, equal length of packing.
 
     The first trained tokens are those that are among the ten most frequent of any source.
-    `pack_length` None: the least of LIMITS that no row exceeds, or 4,096.
+    `pack_length` None: the least of LIMITS that no row exceeds, or 4,096. `limits` None:
+    LIMITS, after SHORT_LIMITS where all rows are short.
     """
     every = [Distribution.of(one.rows.lengths) for one in measured]
     together = sum(every[1:], every[0])
     starts, longest = together.bin_starts(_BINS), int(together.values[-1]) if len(together) else 0
     if pack_length is None:
         pack_length = next((limit for limit in LIMITS if longest <= limit), _PACK_LENGTH)
-    firsts = {id_ for one in measured for id_ in _most_frequent(one.rows.first)[:_FIRST_TOKENS]}
+    if limits is None:
+        limits = (*SHORT_LIMITS, *LIMITS) if 0 < longest <= LIMITS[0] else LIMITS
+    scale = _Scale(starts, longest, pack_length, limits, batches)
     return [
-        _figures(one, lengths, bins(lengths, starts, longest), pack_length, firsts)
-        for one, lengths in zip(measured, every, strict=True)
+        _figures(one, lengths, firsts, scale)
+        for one, lengths, firsts in zip(measured, every, _shown_firsts(measured), strict=True)
     ]
 
 
-def _figures(
-    measured: Measured, lengths: Distribution, histogram: list[Bin], pack_length: int, firsts: set[int]
-) -> Figures:
+@dataclass(frozen=True)
+class _Scale:
+    """What all sources are measured by."""
+
+    starts: list[int]
+    longest: int
+    pack_length: int
+    limits: Sequence[int]
+    batches: Sequence[int]
+
+
+def _figures(measured: Measured, lengths: Distribution, firsts: list[int], scale: _Scale) -> Figures:
     counts, turns = measured.rows, measured.turns
     trained, shares = Distribution.of(counts.trained), Distribution.of(counts.shares)
     known = turns is not None and "turns" not in measured.unknown
@@ -179,16 +197,16 @@ def _figures(
         trained_percent=_spread(shares),
         documents=counts.documents.total() or None,
         document_lengths=_spread(Distribution.of(counts.documents)),
-        limits=[_limit(lengths, limit) for limit in LIMITS],
-        padding=[_padding(lengths, batch) for batch in BATCHES] if len(lengths) else [],
-        packing=_packing(lengths, pack_length) if len(lengths) else None,
+        limits=[_limit(lengths, limit) for limit in scale.limits],
+        padding=[_padding(lengths, batch) for batch in scale.batches] if len(lengths) else [],
+        packing=_packing(lengths, scale.pack_length) if len(lengths) else None,
         turns=_turns(turns) if turns is not None and known else None,
         straddling_tokens={"masked": measured.straddles[0], "trained": measured.straddles[1]},
         control_text_rows=measured.control_text_rows,
         empty_thinking_rows=turns.empty_thinking if turns is not None else None,
         notes=measured.notes,
         first_trained=_first_trained(measured, firsts),
-        length_histogram=histogram,
+        length_histogram=bins(lengths, scale.starts, scale.longest),
         trained_percent_histogram=bins(shares, list(range(0, 100, 5)), 100),
         unknown=measured.unknown,
     )
@@ -250,14 +268,25 @@ def _turns(turns: Turns) -> TurnFigures | None:
     return TurnFigures(turns.per_conversation.total(), spread, roles) if spread is not None else None
 
 
-def _first_trained(measured: Measured, wanted: set[int]) -> list[FirstToken]:
+def _first_trained(measured: Measured, ids: list[int]) -> list[FirstToken]:
     counted = measured.rows.first
     rows = counted.total()
     return [
         FirstToken(id_, _text_of(id_, measured), counted[id_], share(counted[id_], rows) or 0.0)
-        for id_ in _most_frequent(counted)
-        if id_ in wanted
+        for id_ in ids
     ]
+
+
+def _shown_firsts(measured: Sequence[Measured]) -> list[list[int]]:
+    """For each source the first trained tokens to show: the same tokens, the most frequent of any."""
+    every = [_most_frequent(one.rows.first) for one in measured]
+    if len({one.layout.tokenizer_sha256 for one in measured}) == 1:
+        wanted = {id_ for ids in every for id_ in ids[:_FIRST_TOKENS]}
+        return [[id_ for id_ in ids if id_ in wanted] for ids in every]
+    # An id is another token in another vocabulary; the text is what they share.
+    pairs = list(zip(measured, every, strict=True))
+    texts = {_text_of(id_, one) for one, ids in pairs for id_ in ids[:_FIRST_TOKENS]}
+    return [[id_ for id_ in ids if _text_of(id_, one) in texts] for one, ids in pairs]
 
 
 def _most_frequent(counted: Counter[int]) -> list[int]:

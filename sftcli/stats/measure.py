@@ -15,9 +15,25 @@ class Reason:
     first: str | None
 
 
+@dataclass(frozen=True)
+class Layout:
+    """How the rows of a source are made; `max_length` None: of any length.
+
+    Tokenizers of one name can differ, and one can have two names: the hash of its file tells.
+    """
+
+    template: str
+    record_format: str
+    tokenizer: str
+    tokenizer_sha256: str
+    train_on: str
+    train_on_eos: str
+    max_length: int | None
+
+
 @dataclass
 class Turns:
-    """The conversations whose text could be laid out, whatever became of their rows.
+    """The conversations whose rows are written.
 
     per_conversation: how many conversations have so many messages. roles: how many messages have
     each role. empty_thinking: how many conversations have an answer with an empty think block.
@@ -32,15 +48,15 @@ class Turns:
 class Measured:
     """A source and its counts.
 
-    `layout` says how rows are made: template, record format, tokenizer. `records` are the lines of
-    the input that are not blank, `blank` those that are. `straddles`: tokens across a mask boundary,
-    masked and trained. `notes`: rows by what is to be known of them. What the source does not hold
-    is None, and `unknown` says why, by the name of the figure.
+    `records` are the lines of the input that are not blank, `blank` those that are. `straddles`:
+    tokens across a mask boundary, masked and trained. `notes`: rows by what is to be known of them.
+    `control_text_rows` and `notes` count the rows that were dropped, too, as a manifest does. What
+    the source does not hold is None, and `unknown` says why, by the name of the figure.
     """
 
     source: str
     kind: str
-    layout: dict[str, str]
+    layout: Layout
     tokenizer: Tokenizer
     rows: RowCounts
     records: int

@@ -3,7 +3,7 @@
 import html
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sftcli.errors import EnvironmentFault, UsageError
 from sftcli.stats.compare import NAMES
 from sftcli.stats.distribution import Distribution
-from sftcli.stats.figures import LIMITS, Figures
+from sftcli.stats.figures import Figures
 from sftcli.stats.measure import Measured
 from sftcli.view.cells import one_line
 
@@ -24,6 +24,7 @@ _BINS = 64
 _COLOURS = ("#0072b2", "#d55e00")  # told apart by every eye; in grey, one is filled and one is a line
 _LINE, _LIMIT = "#333333", "#999999"
 _MOST_NAME = 90
+_NAMED_UP_TO = 0.86  # of the width: beyond it the name of a line has no room
 # Fixed, so that equal figures give equal files on every machine with one version of matplotlib.
 _STYLE = {
     "axes.spines.right": False,
@@ -96,7 +97,7 @@ def _drawn(measured: Sequence[Measured], found: Sequence[Figures], format_: str)
         _headline(figure, found)
         lengths = [Distribution.of(one.rows.lengths) for one in measured]
         shares = [Distribution.of(one.rows.shares) for one in measured]
-        _draw_lengths(above, lengths, found)
+        draw_lengths(above, lengths, found)
         _draw_shares(below, shares)
         out = io.BytesIO()
         # No date and no version: they would differ where nothing else does.
@@ -120,7 +121,8 @@ def _headline(figure: "Figure", found: Sequence[Figures]) -> None:
     figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=10, parse_math=False)
 
 
-def _draw_lengths(axes: "Axes", lengths: Sequence[Distribution], found: Sequence[Figures]) -> None:
+def draw_lengths(axes: "Axes", lengths: Sequence[Distribution], found: Sequence[Figures]) -> None:
+    """Draw the lengths of one source or two, with limits and percentiles."""
     axes.set_title("Lengths")
     together = sum(lengths[1:], lengths[0])
     starts = together.bin_starts(_BINS)
@@ -134,45 +136,54 @@ def _draw_lengths(axes: "Axes", lengths: Sequence[Distribution], found: Sequence
     longest = int(together.values[-1])
     beyond = f"; the last bar has all up to {longest:,}" if longest >= edges[-1] else ""
     axes.set_xlabel(f"tokens in a row{beyond}")
-    for limit in LIMITS:
+    for limit in (one.limit for one in found[0].limits):
         if edges[0] < limit < edges[-1]:
             axes.axvline(limit, color=_LIMIT, linestyle=(0, (4, 3)), linewidth=0.8)
             axes.annotate(
                 f"{limit:,}", (limit, 1.0), xycoords=("data", "axes fraction"), color="#666666", ha="center",
                 xytext=(0, 2), textcoords="offset points", fontsize=8,
             )  # fmt: skip
-    for index, one in enumerate(found):
-        _percentiles(axes, one, index, len(found))
+    _percentiles(axes, found)
 
 
-def _percentiles(axes: "Axes", found: Figures, index: int, sources: int) -> None:
-    """Lines at the percentiles, each with its name a little below the one before it."""
+def _percentiles(axes: "Axes", found: Sequence[Figures]) -> None:
+    """Lines at the percentiles, from left to right, each with its name at its upper end.
+
+    A line ends lower than those before it, so that none crosses a name, which stands to the right.
+    """
+    start, end = axes.get_xlim()
+    marks = sorted(mark for index, one in enumerate(found) for mark in _marks(index, one, len(found)))
+    shown = [mark for mark in marks if mark[0] < end]
+    if shown:
+        axes.set_xlim(start, max(end, start + (shown[-1][0] - start) / _NAMED_UP_TO))
+    for step, (value, index, name) in enumerate(shown):
+        height = 0.95 - 0.075 * step
+        colour = _LINE if len(found) == 1 else _COLOURS[index]
+        axes.axvline(value, ymax=height + 0.025, color=colour, linewidth=0.9)
+        axes.annotate(
+            name,
+            (value, height),
+            xycoords=("data", "axes fraction"),
+            xytext=(3, 0),
+            textcoords="offset points",
+            va="center",
+            color=colour,
+            fontsize=8,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
+        )
+
+
+def _marks(index: int, found: Figures, sources: int) -> Iterator[tuple[int, int, str]]:
+    """(tokens, index, name) of a source's percentiles."""
     spread = found.lengths
     if spread is None:
         return
     named = {"50%": spread.p50, "90%": spread.p90, "95%": spread.p95, "99%": spread.p99}
-    if sources == 2:
-        named = {name: named[name] for name in ("50%", "95%")}  # more lines would be hard to tell apart
-    start, end = axes.get_xlim()
-    colour = _LINE if sources == 1 else _COLOURS[index]
-    for step, (name, value) in enumerate(named.items()):
-        if value >= end:
-            continue
-        height = 0.95 - 0.075 * (step * sources + index)
-        near_end = value > start + 0.85 * (end - start)
-        axes.axvline(value, color=colour, linewidth=0.9)
-        axes.annotate(
-            f"{NAMES[index]} " * (sources > 1) + f"{name}: {value:,}",
-            (value, height),
-            xycoords=("data", "axes fraction"),
-            xytext=(-3 if near_end else 3, 0),
-            textcoords="offset points",
-            ha="right" if near_end else "left",
-            va="center",
-            color=colour,
-            fontsize=8,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.8},
-        )
+    for name, value in named.items():
+        if sources == 1:
+            yield value, index, f"{name}: {value:,}"
+        elif name in ("50%", "95%"):  # more lines would be hard to tell apart
+            yield value, index, f"{NAMES[index]} {name}: {value:,}"
 
 
 def _draw_shares(axes: "Axes", shares: Sequence[Distribution]) -> None:

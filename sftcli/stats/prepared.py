@@ -1,51 +1,29 @@
 """A prepared folder -> Measured: its manifest, and one column of its shards, counted in bulk."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 
 from sftcli.batch import IGNORE
 from sftcli.errors import EnvironmentFault, OutputError
-from sftcli.manifest import MANIFEST, read_manifest
+from sftcli.manifest import MANIFEST
+from sftcli.prepared import Facts, facts_in, own_tokenizer
 from sftcli.stats.count import RowCounts, count_values, true_counts
-from sftcli.stats.measure import Measured, Reason
+from sftcli.stats.measure import Layout, Measured, Reason
 from sftcli.threads import cores
-from sftcli.tokenizer import load_tokenizer
 from sftcli.view.shards import OpenShards, Shard
 
 _NOT_KEPT = "a prepared folder holds ids and labels, and no turns; take the raw data"
 
 
-class _Shard(msgspec.Struct):
-    file: str
-    rows: int
-
-
-class _Counts(msgspec.Struct):
-    lines: int
-    rows: int
-    blank: int
-    tokens: int
-    dropped: dict[str, int]
-    rejected: dict[str, int]
-    straddling_tokens: dict[str, int]
-    control_text_rows: int
-    notes: dict[str, int]
-
-
-class _Manifest(msgspec.Struct):
-    """What is read of a manifest; other keys are left alone."""
-
-    config: dict[str, Any]
-    template: str
-    record_format: str
-    tokenizer: dict[str, Any]
-    shards: list[_Shard]
-    counts: _Counts
+class _Config(msgspec.Struct):
+    train_on: str
+    train_on_eos: str
+    max_length: int | None
+    pad: str | None = None
 
 
 def measure_prepared(
@@ -57,16 +35,15 @@ def measure_prepared(
     core. `progress` is given the number of rows, and what it returns is told of rows that are done.
     Raises EnvironmentFault for a folder without a manifest, or shards that are not what it says.
     """
-    manifest = _checked(folder)
-    counts = manifest.counts
+    manifest = facts_in(folder)
+    config, counts = _config(folder, manifest), manifest.counts
     tell = progress(counts.rows) if progress else None
-    padded = manifest.config.get("pad") not in (None, "none")
+    padded = config.pad not in (None, "none")
     rows, opened = RowCounts(), OpenShards()
-    paths = [folder / shard.file for shard in manifest.shards]
     pool = ThreadPoolExecutor(cores())
     try:
-        tokenizer = pool.submit(load_tokenizer, str(folder / "tokenizer"))
-        parts = pool.map(lambda part: _counted(opened.at(part[0]), part[1], padded), _units(paths))
+        tokenizer = pool.submit(own_tokenizer, folder, manifest)
+        parts = pool.map(lambda part: _counted(opened.at(part[0]), part[1], padded), _units(folder, manifest))
         for found in parts:
             rows.merge(found)
             if tell is not None:
@@ -83,11 +60,7 @@ def measure_prepared(
     return Measured(
         source=str(folder),
         kind="prepared",
-        layout={
-            "template": manifest.template,
-            "record_format": manifest.record_format,
-            "tokenizer": str(manifest.tokenizer.get("name")),
-        },
+        layout=_layout(manifest, config),
         tokenizer=tokenizer.result(),
         rows=rows,
         records=counts.lines - counts.blank,
@@ -105,18 +78,32 @@ def measure_prepared(
     )
 
 
-def _checked(folder: Path) -> _Manifest:
+def _config(folder: Path, facts: Facts) -> _Config:
     try:
-        return msgspec.convert(read_manifest(folder), _Manifest)
+        return msgspec.convert(facts.config, _Config)
     except msgspec.ValidationError as problem:
-        raise OutputError(f"{folder / MANIFEST}: not a manifest of sftcli: {problem}") from None
+        raise OutputError(f"{folder / MANIFEST}: not a manifest of sftcli: its config: {problem}") from None
 
 
-def _units(paths: Iterable[Path]) -> Iterator[tuple[Path, int]]:
+def _layout(manifest: Facts, config: _Config) -> Layout:
+    return Layout(
+        template=manifest.template,
+        record_format=manifest.record_format,
+        tokenizer=manifest.tokenizer.name,
+        tokenizer_sha256=manifest.tokenizer.sha256,
+        train_on=config.train_on,
+        train_on_eos=config.train_on_eos,
+        max_length=config.max_length,
+    )
+
+
+def _units(folder: Path, manifest: Facts) -> Iterator[tuple[Path, int]]:
     """What is counted in one go: a row group of Parquet, a record batch of an Arrow stream."""
-    for path in paths:
-        for unit in range(len(Shard(path).bounds) - 1):
-            yield path, unit
+    for facts in manifest.shards:
+        shard = Shard(folder / facts.file)
+        shard.require_rows(facts.rows)
+        for unit in range(len(shard.bounds) - 1):
+            yield shard.path, unit
 
 
 def _counted(shard: Shard, unit: int, padded: bool) -> RowCounts:

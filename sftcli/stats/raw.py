@@ -1,8 +1,12 @@
 """Raw data -> Measured: the stages of `prepare` at its speed, with counts in place of shards."""
 
 import re
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
 
 from sftcli.config import Config
 from sftcli.conversation import Conversation
@@ -12,7 +16,7 @@ from sftcli.report import SplitReport
 from sftcli.run import Run
 from sftcli.split import Budget, Progress, read_split
 from sftcli.stats.count import RowCounts
-from sftcli.stats.measure import Measured, Reason, Turns
+from sftcli.stats.measure import Layout, Measured, Reason, Turns
 
 _EMPTY_THINKING = re.compile(r"<think>\s*</think>")
 
@@ -25,22 +29,30 @@ def measure_raw(config: Config, source: str, progress: Callable[[Run], Progress]
     """
     run = Run(config)
     tell = progress(run) if progress else None
-    turns, rows, total = Turns(), RowCounts(), SplitReport()
-    run.job = watched(run.job, turns)
+    watch, rows, total = Watch(), RowCounts(), SplitReport()
+    run.job = watch.over(run.job)
     for split in run.splits:
         left = None if config.limit is None else config.limit - total.records
-        total.add(read_split(split, run, rows.add_batch, Budget(left, fatal=None, kept=0), tell))
+        budget = Budget(left, fatal=None, kept=0)
+        total.add(read_split(split, run, rows.add_batch, budget, tell, watch.count))
     total.check_sum()
-    job = run.job
-    unknown = {} if turns.roles else {"turns": f"{job.record_format} records hold no messages"}
+    job, turns = run.job, watch.turns
+    unknown = {}
+    if not turns.roles:
+        why = f"{job.record_format} records hold no messages" if total.rows else "there are no rows"
+        unknown = {"turns": why}
     return Measured(
         source=source,
         kind="raw",
-        layout={
-            "template": job.template,
-            "record_format": job.record_format,
-            "tokenizer": job.tokenizer.name,
-        },
+        layout=Layout(
+            template=job.template,
+            record_format=job.record_format,
+            tokenizer=job.tokenizer.name,
+            tokenizer_sha256=job.tokenizer.sha256,
+            train_on=config.train_on,
+            train_on_eos=config.train_on_eos,
+            max_length=config.max_length,
+        ),
         tokenizer=job.tokenizer,
         rows=rows,
         records=total.records,
@@ -58,18 +70,35 @@ def measure_raw(config: Config, source: str, progress: Callable[[Run], Progress]
     )
 
 
-def watched(job: Job, turns: Turns) -> Job:
-    """The job, counting the conversations that it lays out on the way."""
+class Watch:
+    """Counts the conversations of a run as they become rows.
 
-    def render(conversation: Conversation) -> Rendered:
-        rendered = job.render(conversation)
-        turns.per_conversation[len(conversation.messages)] += 1
-        for message in conversation.messages:
-            turns.roles[message.role] += 1
-        turns.empty_thinking += _thinks_nothing(rendered)
-        return rendered
+    What is known of one when it is laid out waits until it is known whether its row is kept.
+    """
 
-    return replace(job, render=render)
+    def __init__(self) -> None:
+        self.turns = Turns()
+        self._waiting: deque[tuple[tuple[str, ...], bool]] = deque()  # roles, and whether it thinks nothing
+
+    def over(self, job: Job) -> Job:
+        """The job, with each conversation that it lays out noted on the way."""
+
+        def render(conversation: Conversation) -> Rendered:
+            rendered = job.render(conversation)
+            roles = tuple(message.role for message in conversation.messages)
+            self._waiting.append((roles, _thinks_nothing(rendered)))
+            return rendered
+
+        return replace(job, render=render)
+
+    def count(self, kept: npt.NDArray[np.bool_]) -> None:
+        """Count those of the rows waiting longest that are kept: `kept` is bool[R], in their order."""
+        for is_kept in kept.tolist():
+            roles, thinks_nothing = self._waiting.popleft()
+            if is_kept:
+                self.turns.per_conversation[len(roles)] += 1
+                self.turns.roles.update(roles)
+                self.turns.empty_thinking += thinks_nothing
 
 
 def _thinks_nothing(rendered: Rendered) -> bool:

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sftcli.stats.figures import Figures, Spread
+from sftcli.stats.figures import Figures, Limit, Spread
 from sftcli.stats.histogram import histogram, styled
-from sftcli.stats.measure import Reason
+from sftcli.stats.measure import Layout, Reason
 from sftcli.view.cells import one_line, width_of
 from sftcli.view.page import Screen
 
@@ -86,12 +86,22 @@ def _head(found: Figures, screen: Screen, notes: Mapping[str, str]) -> list[str]
     if found.documents is not None and found.document_lengths is not None:
         mean = f"{found.document_lengths.mean:,.1f} tokens each on average"
         lines.append(_line("packed", f"{count(found.documents, 'document')} in these rows, {mean}", screen))
-    layout = found.layout
-    made = (
-        f"template {layout['template']}, {layout['record_format']} records, tokenizer {layout['tokenizer']}"
-    )
-    lines.append(_line("layout", one_line(made, screen.ascii_only), screen))
+    lines.append(_line("layout", layout_text(found.layout, screen), screen))
     return lines + [_line("note", remark, screen) for remark in _remarks(found, notes)]
+
+
+def layout_text(layout: Layout, screen: Screen) -> str:
+    """How rows are made, in one line; of the mask what is not as usual."""
+    facts = [
+        f"template {layout.template}",
+        f"{layout.record_format} records",
+        f"tokenizer {layout.tokenizer}",
+    ]
+    if layout.max_length is not None:
+        facts.append(f"at most {count(layout.max_length, 'token')} a row")
+    facts += [f"--train-on {layout.train_on}"] if layout.train_on != "assistant" else []
+    facts += [f"--train-on-eos {layout.train_on_eos}"] if layout.train_on_eos != "turn" else []
+    return one_line(", ".join(facts), screen.ascii_only)
 
 
 def _turns(found: Figures, screen: Screen) -> list[str]:
@@ -112,17 +122,20 @@ def _turns(found: Figures, screen: Screen) -> list[str]:
 def _remarks(found: Figures, notes: Mapping[str, str]) -> Iterable[str]:
     """What is to be known of the data, each with its count."""
     masked, trained = found.straddling_tokens["masked"], found.straddling_tokens["trained"]
+    dropped = sum(reason.rows for reason in found.dropped.values())
+    # These two are counted before rows are dropped, in a manifest as well.
+    of_all = f" (of {(found.documents or found.rows) + dropped:,} laid out)" if dropped else ""
     if found.control_text_rows:
-        of = count(found.control_text_rows, "row")
-        yield f"{of} with control-token text in the data; it stays plain text"
+        rows = count(found.control_text_rows, "row") + of_all
+        yield f"{rows} with control-token text in the data; it stays plain text"
     if masked:
         yield f"{count(masked, 'token')} across a mask boundary, masked"
     if trained:
         yield f"{count(trained, 'token')} across a mask boundary by white space alone, trained"
     if found.empty_thinking_rows:
         yield f"{count(found.empty_thinking_rows, 'row')} with an empty <think></think> in an answer"
-    for name, rows in found.notes.items():
-        yield f"{count(rows, 'row')}: {one_line(notes.get(name, name))}"
+    for name, number in found.notes.items():
+        yield f"{count(number, 'row')}{of_all}: {one_line(notes.get(name, name))}"
 
 
 def _reasons(name: str, reasons: Mapping[str, Reason], screen: Screen) -> list[str]:
@@ -136,14 +149,19 @@ def _reasons(name: str, reasons: Mapping[str, Reason], screen: Screen) -> list[s
 def _line(name: str, text: str, screen: Screen) -> str:
     """A name and what it is, folded between words where it is longer than the screen is wide."""
     indent = 2 + _NAME + 1
-    lines, used = [f"  {styled(f'{name:<{_NAME}}', '2', screen)}"], indent - 1
+    first, *rest = folded(text, screen.width - indent)
+    return f"\n{'':{indent}}".join([f"  {styled(f'{name:<{_NAME}}', '2', screen)} {first}", *rest])
+
+
+def folded(text: str, width: int) -> list[str]:
+    """Lines of at most `width` columns, cut between words; a longer word has a line of its own."""
+    lines: list[str] = []
     for word in text.split(" "):
-        if used + 1 + width_of(word) > screen.width and used > indent:
-            lines.append(" " * (indent - 1))
-            used = indent - 1
-        lines[-1] += " " + word
-        used += 1 + width_of(word)
-    return "\n".join(lines)
+        if lines and width_of(lines[-1]) + 1 + width_of(word) <= width:
+            lines[-1] += " " + word
+        else:
+            lines.append(word)
+    return lines
 
 
 def spread_cells(spread: Spread | None) -> list[str]:
@@ -170,14 +188,21 @@ def _lengths(found: Figures, screen: Screen) -> list[str]:
     ]
 
 
+def shown_limits(limits: Sequence[Limit]) -> Sequence[Limit]:
+    """Up to the first that no row exceeds: those after it say the same."""
+    over = sum(limit.rows > 0 for limit in limits)
+    return limits[: over + 1]
+
+
 def _limits(found: Figures, screen: Screen) -> list[str]:
-    rows = [["limit", "rows over", "", "lost if dropped", "", "lost if cut", ""]]
-    for limit in found.limits:
+    rows = [["limit", "rows over", "", "lost if dropped", "", "lost if cut*", ""]]
+    for limit in shown_limits(found.limits):
         dropped, cut = (part / found.tokens for part in (limit.tokens_dropped, limit.tokens_cut))
         rows.append([f"{limit.limit:,}", f"{limit.rows:,}", percent(limit.share)])
         rows[-1] += [f"{limit.tokens_dropped:,}", percent(dropped), f"{limit.tokens_cut:,}", percent(cut)]
     about = "what a maximum length costs in tokens, if longer rows are dropped or cut"
-    return [heading("Limits", about, screen), *aligned(rows)]
+    note = styled("  * to compare with: prepare drops longer rows, and cuts none", "2", screen)
+    return [heading("Limits", about, screen), *aligned(rows), note]
 
 
 def _padding(found: Figures, screen: Screen) -> list[str]:
