@@ -405,6 +405,107 @@ def test_a_shard_with_other_rows_than_its_manifest_says(
         assert sftcli_here(*command, str(out)) == Ended(3, "", message)
 
 
+def _column(type_: pa.DataType, change: Callable[[list[list[int]]], object]) -> Callable[..., pa.Array]:
+    return lambda rows: pa.array(change(rows), type_)
+
+
+_INTS = pa.list_(pa.int32())
+_LISTS = "and should be a list of whole numbers for each row"
+_NOT_EQUAL = "its columns input_ids and labels are not equally long"
+# The column, what is made of its rows, and what is said of it.
+DAMAGED: dict[str, tuple[str, Callable[..., pa.Array], str]] = {
+    "one shorter": ("labels", _column(_INTS, lambda rows: [row[1:] for row in rows]), _NOT_EQUAL),
+    "empty": ("labels", _column(_INTS, lambda rows: [[]] * len(rows)), _NOT_EQUAL),
+    "a null list": (
+        "labels",
+        _column(_INTS, lambda rows: [None, *rows[1:]]),
+        "its column labels is null in a row",
+    ),
+    "a null": (
+        "labels",
+        _column(_INTS, lambda rows: [[None, *row[1:]] for row in rows]),
+        "its column labels holds a null",
+    ),
+    "mask of one": (
+        "attention_mask",
+        _column(pa.list_(pa.int8()), lambda rows: [[1]] * len(rows)),
+        "its columns input_ids and attention_mask are not equally long",
+    ),
+    "mask of bool": (
+        "attention_mask",
+        _column(pa.list_(pa.bool_()), lambda rows: [[True] * len(row) for row in rows]),
+        f"its column attention_mask is list<item: bool>, {_LISTS}",
+    ),
+    "text": (
+        "labels",
+        _column(pa.list_(pa.string()), lambda rows: [[str(label) for label in row] for row in rows]),
+        f"its column labels is list<item: string>, {_LISTS}",
+    ),
+    "nested": (
+        "labels",
+        _column(pa.list_(_INTS), lambda rows: [[row] for row in rows]),
+        f"its column labels is list<item: list<item: int32>>, {_LISTS}",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_columns_that_do_not_fit_are_damage(tmp_path: Path, sftcli_here: Here, case: str) -> None:
+    name, change, said = DAMAGED[case]
+    out = tmp_path / "out"
+    make(out, write(tmp_path / "in.jsonl", *TALKS), template="chatml")
+    [shard] = out.glob("*.parquet")
+    rewritten(out, **{name: change(pq.read_table(shard)[name].to_pylist())})
+    message = said.replace("item: ", "element: ")  # Parquet's own name of what a list holds
+    expected = Ended(3, "", f"error: {shard}: row group 0: {message}; prepare the folder again\n")
+    assert sftcli_here("inspect", str(out)) == expected
+    # A search reads the columns one by one; of equal length or not is known at the latest at the row.
+    assert sftcli_here("inspect", str(out), "--only", "no-terminator", "--only", "longest") == expected
+    if name == "labels":  # the only column that stats needs here
+        ended = sftcli_here("stats", str(out))
+        assert (ended.code, ended.out) == (3, "")
+        assert str(out) in ended.err
+
+
+def test_offsets_that_lead_outside_are_damage(tmp_path: Path, sftcli_here: Here) -> None:
+    out = tmp_path / "out"
+    options = {"template": "chatml", "format": "arrow", "compression": "none"}
+    make(out, write(tmp_path / "in.jsonl", *TALKS), **options)
+    [shard] = out.glob("*.arrow")
+    offsets = np.array(Dataset(out)._shard(0).read(0, ["labels"])["labels"].offsets, np.int32)
+    raw = bytearray(shard.read_bytes())
+    at = raw.rindex(offsets.tobytes())  # those of the last column, the labels
+    for damage in (2**30, -5, 0):
+        raw[at + 4 : at + 8] = (
+            np.array(damage, "<i4").tobytes() if damage else offsets[2:3].tobytes()[:3] + b"\x7f"
+        )
+        shard.write_bytes(raw)
+        for command in ("inspect", "stats"):
+            ended = sftcli_here(command, str(out))
+            assert (ended.code, ended.out) == (3, "")
+            assert ended.err.startswith(f"error: {shard}: cannot be read: ")
+
+
+def test_a_label_that_is_not_its_token_is_marked_and_one_of_no_token_refused(
+    tmp_path: Path, sftcli_here: Here
+) -> None:
+    out = tmp_path / "out"
+    make(out, write(tmp_path / "in.jsonl", *TALKS), template="chatml")
+    [shard] = out.glob("*.parquet")
+    labels = pq.read_table(shard)["labels"].to_pylist()
+    assert all(row[-1] == IGNORE for row in labels)
+    labels[1][-1] = 7
+    rows = every_row(rewritten(out, labels=pa.array(labels, _INTS)))
+    assert [("wrong-label" in row.marks) for row in rows] == [False, True, False]
+    shown = sftcli_here("inspect", str(out), "--row", "1").out
+    assert "! wrong-label: a label is neither its token's id nor -100; see `sftcli verify`" in shown
+    for label in (-7, 4096):
+        labels[1][-1] = label
+        dataset = rewritten(out, labels=pa.array(labels, _INTS))
+        with pytest.raises(TokenizerError, match=f"label {label} is not in tokenizer"):
+            dataset.view(1)
+
+
 # Packed, padded and with columns of its own
 
 

@@ -169,11 +169,13 @@ class Dataset:
                     "with the options that it was prepared with"
                 )
 
-    def _found_marks(self, view: RowView) -> tuple[Mark, ...]:
+    def _found_marks(self, view: RowView) -> tuple[str, ...]:
         """The marks that can be seen in a shard."""
         ids = np.array([token.id for token in view.tokens], np.int64)
         trained = np.array([token.trained for token in view.tokens], np.bool_)
-        found: dict[Mark, bool] = {
+        labels = np.array([token.label for token in view.tokens], np.int64)
+        found: dict[str, bool] = {
+            "wrong-label": bool((trained & (labels != ids)).any()),
             "zero-trained": not trained.any(),
             "no-terminator": bool(self._marks.unended(ids, trained, np.array([0, len(ids)]))[0]),
             "control-text": has_control_text(self.tokenizer, ids.tolist()),

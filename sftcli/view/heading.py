@@ -15,6 +15,7 @@ MEANING = {
     "truncated": "the row is too long for --max-length; all of it is shown here",
     "no-terminator": "a trained answer is not followed by the token that ends it",
     "straddle": "a token lies across the border of what is trained",
+    "wrong-label": "a label is neither its token's id nor -100; see `sftcli verify`",
     "control-text": "the data spells a control token, and has it as ordinary characters",
     TOO_LONG: "the row is longer than the model's context, and has no losses",
 }

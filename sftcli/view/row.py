@@ -152,12 +152,15 @@ def row_from_columns(
     """A row of a prepared folder, which holds ids and labels alone.
 
     Tokens whose `attention_mask` is 0 are padding. `documents` are the lengths of the rows that
-    were packed into this one. Raises TokenizerError for an id that the tokenizer does not have.
+    were packed into this one. Raises TokenizerError for an id or label that the tokenizer does not have.
     """
     plain_ids, plain_labels = [int(value) for value in ids], [int(value) for value in labels]
     mask = [1] * len(plain_ids) if attention_mask is None else attention_mask
     control = _control_ids(tokenizer)
     texts = token_texts(_bytes_of(tokenizer, plain_ids))
+    for label in plain_labels:
+        if label != IGNORE and not 0 <= label < tokenizer.size:
+            _refuse_id(tokenizer, label, "label")
     columns = zip(plain_ids, plain_labels, mask, texts, strict=True)
     tokens = (
         TokenView(*(i, id_, text, label, label != IGNORE, id_ in control), group=group, padding=not attended)
@@ -230,9 +233,9 @@ def _bytes_of(tokenizer: Tokenizer, ids: Sequence[int]) -> list[bytes]:
     return [known[id_] for id_ in ids]
 
 
-def _refuse_id(tokenizer: Tokenizer, id_: int) -> NoReturn:
+def _refuse_id(tokenizer: Tokenizer, id_: int, kind: str = "id") -> NoReturn:
     raise TokenizerError(
-        f"id {id_} is not in tokenizer {tokenizer.name!r} (its ids end at {tokenizer.size - 1}); "
+        f"{kind} {id_} is not in tokenizer {tokenizer.name!r} (its ids end at {tokenizer.size - 1}); "
         "name the tokenizer that made these tokens"
     )
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+_PER_ROW = ("seq_lengths",)  # lists that have not a value for each token
+
+
 @dataclass(frozen=True, slots=True)
 class Lists:
     """A column of R lists: row r is values[offsets[r]:offsets[r + 1]]; offsets: int64[R + 1]."""
@@ -46,6 +49,7 @@ class Shard:
         except (OSError, UnicodeDecodeError, pa.ArrowException) as problem:
             raise self._fault(problem) from None
         self.columns: list[str] = self._file.columns
+        self._seen: tuple[int, str, Ints] | None = None  # a unit, one of its columns, and where rows begin
         self.bounds: Ints = np.concatenate(([0], np.cumsum(self._file.rows, dtype=np.int64)))
 
     def require_rows(self, rows: int) -> None:
@@ -61,21 +65,55 @@ class Shard:
         return int(np.searchsorted(self.bounds, row, "right")) - 1
 
     def read(self, unit: int, columns: Sequence[str]) -> dict[str, Lists]:
-        """Columns of lists of a unit, by name. Raises UsageError for a column that is not there."""
-        return {name: lists_of(column) for name, column in self.arrays(unit, columns).items()}
+        """Columns of lists of a unit, by name; those that hold a value for each token are equally long.
+
+        Raises UsageError for a column that is not there, EnvironmentFault for one that holds something
+        else, or that does not fit those read of this unit before.
+        """
+        found: dict[str, Lists] = {}
+        for name, column in self.arrays(unit, columns).items():
+            try:
+                found[name] = lists_of(column)
+            except ValueError as problem:
+                raise self._damaged(unit, f"its column {name} {problem}") from None
+            if name not in _PER_ROW:
+                self._require_equal(unit, name, found[name].offsets)
+        return found
+
+    def _require_equal(self, unit: int, name: str, offsets: Ints) -> None:
+        if self._seen is None or self._seen[0] != unit:
+            self._seen = unit, name, offsets
+            return
+        _, other, wanted = self._seen
+        if not np.array_equal(offsets, wanted):
+            raise self._damaged(unit, f"its columns {other} and {name} are not equally long")
 
     def arrays(self, unit: int, columns: Sequence[str]) -> "dict[str, pa.Array]":
-        """Columns of a unit as they are."""
+        """Columns of a unit as they are, sound in themselves: no offset leads outside the values."""
         import pyarrow as pa
 
         missing = [name for name in columns if name not in self.columns]
         if missing:
             there = ", ".join(self.columns)
             raise UsageError(f"{self.path}: has no column {missing[0]!r}, which this needs (it has {there})")
+        twice = [name for name in columns if self.columns.count(name) > 1]
+        if twice:
+            raise self._damaged(unit, f"it has the column {twice[0]} twice")
         try:
-            return {name: _whole(column) for name, column in self._file.read(unit, columns).items()}
-        except (OSError, pa.ArrowException) as problem:
+            found = {name: _whole(column) for name, column in self._file.read(unit, columns).items()}
+            for array in found.values():
+                array.validate(full=True)
+        except (OSError, UnicodeDecodeError, pa.ArrowException) as problem:
             raise self._fault(problem) from None
+        rows = int(self.bounds[unit + 1] - self.bounds[unit])
+        for name, array in found.items():
+            if len(array) != rows:
+                raise self._damaged(unit, f"its column {name} has {len(array):,} rows, and not {rows:,}")
+        return found
+
+    def _damaged(self, unit: int, what: str) -> EnvironmentFault:
+        kind = "row group" if self.path.suffix == ".parquet" else "record batch"
+        return EnvironmentFault(f"{self.path}: {kind} {unit}: {what}; prepare the folder again")
 
     def _fault(self, problem: Exception) -> EnvironmentFault:
         return EnvironmentFault(f"{self.path}: cannot be read: {problem}")
@@ -116,7 +154,7 @@ class Tokens:
         if "attention_mask" not in self._shard.columns:
             return np.diff(self.ids.offsets)
         mask = self._read("attention_mask")
-        return sums(mask.values, mask.offsets)
+        return sums(mask.values != 0, mask.offsets)
 
     @cached_property
     def text_ids(self) -> tuple[npt.NDArray[np.integer], Ints]:
@@ -184,13 +222,20 @@ def _whole(column: Any) -> "pa.Array":
 
 
 def lists_of(column: "pa.Array") -> Lists:
-    """A column of lists, none of them null. Raises UsageError for a column of something else."""
+    """A column of lists of whole numbers, sound in itself. Raises ValueError for one of something else."""
     import pyarrow as pa
 
-    if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
-        raise UsageError(f"a column of {column.type} stands where a list of numbers for each row should")
+    kind = column.type
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    if not (is_list and pa.types.is_integer(kind.value_type)):
+        raise ValueError(f"is {kind}, and should be a list of whole numbers for each row")
+    if column.null_count:
+        raise ValueError("is null in a row")
+    values = column.flatten()
+    if values.null_count:
+        raise ValueError("holds a null")
     offsets = _numbers(column.offsets).astype(np.int64)
-    return Lists(_numbers(column.flatten()), offsets - offsets[0])
+    return Lists(_numbers(values), offsets - offsets[0])
 
 
 def _numbers(array: "pa.Array") -> npt.NDArray[Any]:
