@@ -26,11 +26,12 @@ def digit(loss: float) -> str:
 def legend(color: bool, deep: bool) -> str:
     """The scale in one line, as wide as it is long."""
     if not color:
-        return "below each token its loss in nats, rounded; 9 is 9 or more"
-    words = [f"<{bound:g}" for bound in BOUNDS] + [f">={BOUNDS[-1]:g}"]
-    losses = (0.0, *BOUNDS)
+        return "one digit below each token: its loss in nats, 9 for more; exact in --view table"
+    bounds = BOUNDS if deep else BOUNDS[1::2]  # of the basic colours, two steps share one
+    words = [f"<{bound:g}" for bound in bounds] + [f">={bounds[-1]:g}"]
+    losses = (0.0, *bounds)
     steps = [
         f"\x1b[{heat_style(loss, True, deep)}m {word} \x1b[0m"
         for loss, word in zip(losses, words, strict=True)
     ]
-    return "loss in nats " + " ".join(steps) + (", grey where masked" if deep else "")
+    return "loss in nats " + " ".join(steps) + (", grey where masked" if deep else ", none where masked")
