@@ -72,13 +72,13 @@ class Dataset:
     @property
     def inputs(self) -> list[str]:
         """What tells its inputs from others: their checksums, or names where they have none."""
-        return [str(source.get("sha256", source.get("file"))) for source in self.manifest.get("inputs", [])]
+        return [source.sha256 or source.file for source in self.manifest.inputs]
 
     @property
     def left_out(self) -> int:
         """How many records became no row."""
-        counts = self.manifest.get("counts", {})
-        return sum(sum(counts.get(why, {}).values()) for why in ("dropped", "rejected"))
+        counts = self.manifest.counts
+        return sum(counts.dropped.values()) + sum(counts.rejected.values())
 
     def count(self) -> int:
         return self.rows
