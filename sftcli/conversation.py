@@ -5,6 +5,8 @@ from typing import Any, Literal
 import msgspec
 
 Role = Literal["system", "user", "assistant", "tool"]
+TrainOn = Literal["assistant", "last", "all"]
+TrainOnEos = Literal["turn", "last", "none", "all"]
 
 
 class Message(msgspec.Struct, gc=False):

@@ -5,16 +5,11 @@ The mask is decided here, where the text is laid down, and never searched for af
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from sftcli.conversation import Conversation, Message
+from sftcli.conversation import Conversation, Message, TrainOn, TrainOnEos
 from sftcli.errors import RecordError
 from sftcli.rendered import Outline, Piece, Rendered
 from sftcli.templates import PromptTemplate, RoleTemplate, TurnLayout
-
-TrainOn = Literal["assistant", "last", "all"]
-TrainOnEos = Literal["turn", "last", "none", "all"]
-
 
 _ONLY_END = "the answer is empty but for the text of the terminator; drop the record or fill it in"
 

@@ -24,9 +24,9 @@ from reference import source_of, template_folder
 
 import sftcli
 from sftcli.chat_template import ChatTemplate
-from sftcli.conversation import Conversation, Message
+from sftcli.conversation import Conversation, Message, TrainOn, TrainOnEos
 from sftcli.errors import RecordError
-from sftcli.render import MaskPolicy, TrainOn, TrainOnEos, render_chat, trained_turns
+from sftcli.render import MaskPolicy, render_chat, trained_turns
 from sftcli.rendered import Piece, Rendered
 from sftcli.templates import RoleTemplate, builtin_names, load_template
 from sftcli.tokenizer import Tokenizer

@@ -9,11 +9,11 @@ import tokenizers
 from small_tokenizers import CHATML, control, save, show
 from tokenizers import models, pre_tokenizers
 
-from sftcli.conversation import Conversation, Message, Segment
+from sftcli.conversation import Conversation, Message, Segment, TrainOn, TrainOnEos
 from sftcli.encode import Encoder
 from sftcli.engine import Engine, FastEngine, ReferenceEngine, fast_engine_refusal
 from sftcli.errors import RecordError, TokenizerError
-from sftcli.render import MaskPolicy, TrainOn, TrainOnEos, render_chat, render_prompt, render_segments
+from sftcli.render import MaskPolicy, render_chat, render_prompt, render_segments
 from sftcli.rendered import Piece, Rendered
 from sftcli.templates import PromptTemplate, RoleTemplate, load_template
 from sftcli.tokenizer import Tokenizer

@@ -474,6 +474,13 @@ def test_hidden_data_in_selectors_is_written_out() -> None:
     assert one_line("\u3164\u115f\u1161") == r"\u3164\u115f\u1161"
 
 
+def test_plain_text_is_one_line_as_it_stands_and_commands_in_it_are_not() -> None:
+    assert one_line("data/a #1 [x]: y.jsonl:3:5") == "data/a #1 [x]: y.jsonl:3:5"
+    assert one_line("a ##[error] ##b") == r"a #\x23[error] ##b"
+    assert one_line("::error::a") == r"\x3a:error::a"
+    assert one_line("a\x7fb\tc\nd") == r"a\x7fb\tc\nd"
+
+
 @pytest.mark.parametrize("name", [*VIEWS, "diff"])
 def test_a_row_without_tokens_has_every_view(name: str) -> None:
     empty = RowView(5, None, ())

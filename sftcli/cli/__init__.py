@@ -4,7 +4,6 @@ import gc
 import os
 import signal
 import sys
-import traceback
 from importlib import import_module
 from typing import Any, NoReturn, cast
 
@@ -119,19 +118,19 @@ def _run() -> int:
         return 128 + int(signalled.args[0])
     except SftcliError as problem:
         if _debug():
-            traceback.print_exc()
+            _put_traceback()
             return problem.exit_code
         click.echo(f"{click.style('error:', fg='red', bold=True)} {_safe(str(problem))}", err=True)
         return problem.exit_code
     except (MemoryError, OSError) as problem:
         if _debug():
-            traceback.print_exc()
+            _put_traceback()
         reason = "out of memory" if isinstance(problem, MemoryError) else _safe(str(problem))
         click.echo(f"{click.style('error:', fg='red', bold=True)} {reason}", err=True)
         return 3
     except Exception as problem:
         if _debug():
-            traceback.print_exc()
+            _put_traceback()
             return 4
         click.echo(
             f"{click.style('bug in sftcli:', fg='red', bold=True)} {type(problem).__name__}: {problem}\n"
@@ -152,3 +151,9 @@ def _debug() -> bool:
     from sftcli.cli.options import debug
 
     return debug()
+
+
+def _put_traceback() -> None:
+    import traceback  # which takes longer to load than most runs need
+
+    traceback.print_exc()

@@ -1,6 +1,5 @@
 """Findings as SARIF 2.1.0, within the limits of GitHub code scanning."""
 
-import hashlib
 import json
 import os
 import re
@@ -85,6 +84,8 @@ def _fingerprint(finding: Finding) -> str:
     """What stays the same where lines are put in above: alerts are matched by it from run to run."""
     message = re.sub(r"\d+", "#", finding.message)
     same = "\0".join((finding.code, finding.file, message)).encode("utf-8", "surrogatepass")
+    import hashlib
+
     return hashlib.sha256(same).hexdigest()[:16]
 
 

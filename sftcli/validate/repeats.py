@@ -7,6 +7,7 @@ at once.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +31,8 @@ class Prints:
     line: list[npt.NDArray[np.int32]] = field(default_factory=list)
 
     def add(self, conversations: Sequence[Conversation], lines: Sequence[int]) -> None:
-        hashes = np.array(list(map(_hashes, conversations)), np.int64).reshape(-1, 2)
+        pairs = chain.from_iterable(map(_hashes, conversations))
+        hashes = np.fromiter(pairs, np.int64, 2 * len(conversations)).reshape(-1, 2)
         self.whole.append(hashes[:, 0].copy())
         self.prompt.append(hashes[:, 1].copy())
         self.line.append(np.array(lines, np.int32))

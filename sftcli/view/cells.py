@@ -99,8 +99,10 @@ def cells(text: str, trained: bool = False, ascii_only: bool = False) -> list[Ce
 
 def one_line(text: str, ascii_only: bool = False) -> str:
     """A short text, such as a file name, made safe to print."""
-    found = cells(text, ascii_only=ascii_only)
-    out = "".join(escaped(cell.text) if cell.text in ("\n", "\t") else cell.text for cell in found)
+    out = text
+    if not (text.isascii() and text.isprintable()) or "##" in text:
+        found = cells(text, ascii_only=ascii_only)
+        out = "".join(escaped(cell.text) if cell.text in ("\n", "\t") else cell.text for cell in found)
     return _CI_LINE_COMMAND.sub(lambda colon: escaped(colon[0]), out)
 
 
