@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from sftcli.conversation import TrainOn, TrainOnEos
 from sftcli.errors import ConfigError
-from sftcli.render import TrainOn, TrainOnEos
 from sftcli.yamlfile import OPTIONS, check_keys, convert, load_yaml
 
 COMPRESSIONS = {
