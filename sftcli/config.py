@@ -21,7 +21,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     `template` None means the tokenizer's own chat template or, where it has none, the prompt
     template that goes with the record format. `template_args`, `spans` and `injected` are for Jinja
-    chat templates (see ChatTemplate). `compression` None means the format's default.
+    chat templates (see ChatTemplate). `select` and `ignore` name the rules that are on beside the
+    errors of the stages. `compression` None means the format's default.
     """
 
     inputs: list[str] = []
@@ -42,6 +43,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     truncation: Literal["drop"] = "drop"
     limit: int | None = None
     on_error: Literal["fail", "skip", "quarantine"] = "fail"
+    select: list[str] = []
+    ignore: list[str] = []
     format: Literal["parquet", "arrow"] = "parquet"
     compression: Literal["zstd", "snappy", "lz4", "gzip", "none"] | None = None
     add_special_tokens: list[str] = []
@@ -74,6 +77,10 @@ def load_config(path: str | None, flags: Mapping[str, Any]) -> Config:
 
 
 def _check(config: Config) -> None:
+    if config.select or config.ignore:
+        from sftcli.rules.catalogue import selected
+
+        selected(config.select, (), config.ignore)
     for key in ("max_length", "limit"):
         value = getattr(config, key)
         if value is not None and value < 1:

@@ -94,7 +94,8 @@ class Reject:
     """A bad record with its place: what the user is shown and what a quarantine keeps.
 
     `line` and `column` are 1-based (columns in code points), `byte` is the offset of the line's
-    first byte in the (decompressed) input, `raw` is the line without its line break.
+    first byte in the (decompressed) input, `code` the name of a rule, `raw` the line without its line
+    break.
     """
 
     file: str
@@ -105,8 +106,19 @@ class Reject:
     message: str
     raw: bytes
 
+    @property
+    def place(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+    @property
+    def reason(self) -> str:
+        """The rule that is broken, and how."""
+        from sftcli.rules.catalogue import BY_NAME  # loaded where something is bad
+
+        return f"{BY_NAME[self.code].code} {self.code}: {self.message}"
+
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}: {self.code}: {self.message}"
+        return f"{self.place}: {self.reason}"
 
 
 class BadRecordsError(DataError):

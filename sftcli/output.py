@@ -67,7 +67,12 @@ def write_arrow_state(folder: Path, shards: Sequence[str]) -> None:
 
 
 def append_rejects(path: Path, rejects: Sequence[Reject]) -> None:
-    """Add bad records to rejects.jsonl, each with its place, its reason and its raw line."""
+    """Add bad records to rejects.jsonl, each with its place, its reason and its raw line.
+
+    `code` is the name of the rule that it breaks, and `rule` that rule's own code.
+    """
+    from sftcli.rules.catalogue import BY_NAME
+
     with path.open("ab") as file:
         for reject in rejects:
             entry = {
@@ -76,6 +81,7 @@ def append_rejects(path: Path, rejects: Sequence[Reject]) -> None:
                 "column": reject.column,
                 "byte": reject.byte,
                 "code": reject.code,
+                "rule": BY_NAME[reject.code].code,
                 "message": reject.message,
                 "raw": reject.raw.decode("utf-8", "backslashreplace"),
             }

@@ -11,7 +11,7 @@ manifest  reports -> manifest.json
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ def prepare(
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out}: is a file; -o names a folder")
     check_inputs(out, config.inputs)
+    left_out = _left_out(config)
     total = SplitReport()
     shards: list[dict[str, Any]] = []
     with staged(out) as staging, ThreadPoolExecutor(1) as hasher:
@@ -78,7 +79,17 @@ def prepare(
             write_arrow_state(staging, [shard["file"] for shard in shards])
         files = staged_files(staging)
         commit(staging, out, make_manifest(run.job, run.engines.name, inputs.result(), shards, total, files))
-    return _run_report(run, total, shards, files, time.perf_counter() - started)
+    warnings = [text for text in (run.engines.warning, left_out) if text]
+    return _run_report(run, total, shards, files, warnings, time.perf_counter() - started)
+
+
+def _left_out(config: Config) -> str | None:
+    """A warning where rules are selected that do not run here."""
+    if not config.select:
+        return None
+    from sftcli.rules.beside import rules_left_out
+
+    return rules_left_out(config.select, config.ignore)
 
 
 def _budget(config: Config, so_far: SplitReport, max_errors: int) -> Budget:
@@ -99,7 +110,9 @@ def _refuse_bad(total: SplitReport, config: Config, max_errors: int) -> None:
     total.check_sum()
     if not total.rows:
         reasons = ", ".join(
-            f"{count:,} {reason}" for reason, count in (total.dropped + total.rejected).items()
+            f"{found['count']:,} {code} {found['name']}"
+            for code, found in total.findings().items()
+            if found["severity"] == "error"
         )
         raise DataError(f"no row to write: {total.lines:,} lines read" + (f", {reasons}" if reasons else ""))
 
@@ -109,6 +122,7 @@ def _run_report(
     total: SplitReport,
     shards: list[dict[str, Any]],
     files: dict[str, dict[str, Any]],
+    warnings: Sequence[str],
     seconds: float,
 ) -> RunReport:
     config, tokenizer = run.job.config, run.job.tokenizer
@@ -122,7 +136,7 @@ def _run_report(
         tokenizer_size=tokenizer.size,
         added_tokens=tokenizer.added,
         engine=run.engines.name,
-        warnings=(run.engines.warning,) if run.engines.warning else (),
+        warnings=tuple(warnings),
         shards=len(shards),
         bytes_written=sum(files[shard["file"]]["bytes"] for shard in shards),
         seconds=seconds,

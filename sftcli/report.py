@@ -19,7 +19,8 @@ class SplitReport:
     """What became of the lines of one split, or of several added together.
 
     `dropped` and `rejected` count rows by reason. `places` names the first input lines behind
-    each reason in `dropped`, `first_rejects` the first bad record of each code. `straddles` counts
+    each reason in `dropped`, `first_rejects` the first bad record of each reason. `warned` counts what
+    the selected rules found beside these, by code; `first_warned` is the first place. `straddles` counts
     the tokens across a mask boundary, masked and trained. `longest` is the longest row written, in
     tokens, `longest_place` where it came from.
     """
@@ -39,6 +40,8 @@ class SplitReport:
     notes: Counter[str] = field(default_factory=Counter)
     places: dict[str, list[str]] = field(default_factory=dict)
     first_rejects: dict[str, str] = field(default_factory=dict)
+    warned: Counter[str] = field(default_factory=Counter)
+    first_warned: dict[str, str] = field(default_factory=dict)
     rejects: list[Reject] = field(default_factory=list)
 
     @property
@@ -65,7 +68,7 @@ class SplitReport:
     def count_rejected(self, reject: Reject, keep: int | None) -> None:
         """Add a bad record; the first `keep` of them (None: all) are kept whole."""
         self.rejected[reject.code] += 1
-        self.first_rejects.setdefault(reject.code, f"{reject.file}:{reject.line}:{reject.column}")
+        self.first_rejects.setdefault(reject.code, reject.place)
         if keep is None or len(self.rejects) < keep:
             self.rejects.append(reject)
 
@@ -89,6 +92,8 @@ class SplitReport:
         self.notes += other.notes
         self.rejects += other.rejects
         self.first_rejects = other.first_rejects | self.first_rejects
+        self.warned += other.warned
+        self.first_warned = other.first_warned | self.first_warned
         for reason, places in other.places.items():
             mine = self.places.setdefault(reason, [])
             mine.extend(places[: _KEPT_PLACES - len(mine)])
@@ -109,6 +114,22 @@ class SplitReport:
             "trained_tokens": self.trained_tokens,
         }
 
+    def findings(self) -> dict[str, dict[str, Any]]:
+        """What was found, by the rule's code: its name and severity, how often, and the first place."""
+        if not (self.dropped or self.rejected or self.warned):
+            return {}
+        from sftcli.rules.catalogue import BY_NAME, RULES
+
+        places = {name: first for name, (first, *_) in self.places.items()} | self.first_rejects
+        told = [
+            (BY_NAME[name], count, places[name]) for name, count in (self.dropped + self.rejected).items()
+        ]
+        told += [(RULES[code], count, self.first_warned[code]) for code, count in self.warned.items()]
+        return {
+            rule.code: {"name": rule.name, "severity": rule.severity, "count": count, "first": first}
+            for rule, count, first in sorted(told, key=lambda one: one[0].code)
+        }
+
     def counts(self) -> dict[str, Any]:
         """The counts that go into a manifest: the same for the same input, config and version."""
         return {
@@ -116,6 +137,7 @@ class SplitReport:
             "rows": self.rows,
             "dropped": dict(sorted(self.dropped.items())),
             "rejected": dict(sorted(self.rejected.items())),
+            "findings": self.findings(),
             "blank": self.blank,
             "tokens": self.tokens,
             "trained_tokens": self.trained_tokens,

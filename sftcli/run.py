@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sftcli.config import Config
 from sftcli.crosscheck import Engines
@@ -12,6 +13,9 @@ from sftcli.parse import NOTHING_READ, decode_line, make_reject
 from sftcli.plan import STDIN, Split, plan_splits
 from sftcli.read import LineBlock, read_blocks
 from sftcli.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from sftcli.selected import SelectedRules
 
 _EMPTY = ("the input is empty", "the inputs are empty")
 _SAMPLE_LINES = 100  # looked at to settle on a record format
@@ -33,6 +37,7 @@ class Run:
         self._engines = Engines(tokenizer, config.encoder, self.input_bytes) if load_engines else None
         self._opened: dict[int, tuple[list[LineBlock], Iterator[LineBlock]]] = {}
         self.job = self._make_job(config, tokenizer)
+        self.rules = self._select_rules(config)
 
     @property
     def engines(self) -> Engines:
@@ -44,6 +49,16 @@ class Run:
         """The split's lines; those that were read for the sample are not read again."""
         read, rest = self._opened.pop(split.index, ([], None))
         return read_blocks(split) if rest is None else itertools.chain(read, rest)
+
+    def _select_rules(self, config: Config) -> "SelectedRules | None":
+        """The rules that are on beside the errors of the stages; loaded only where there are any."""
+        if not config.select or self._engines is None:
+            return None
+        from sftcli.rules.beside import rules_beside
+        from sftcli.selected import SelectedRules
+
+        on = rules_beside(config.select, config.ignore)
+        return SelectedRules(on, self.job, self._engines) if on else None
 
     def _make_job(self, config: Config, tokenizer: Tokenizer) -> Job:
         split, sample = self._sample()

@@ -1,6 +1,6 @@
 """process_split: one split in, one shard out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sftcli.batch import TokenBatch
 from sftcli.encode import encode_runs
 from sftcli.errors import RecordError
 from sftcli.fit import fit
@@ -79,38 +80,47 @@ def read_split(
     ):
         for whole in run.blocks(split):
             block = whole if budget.records is None else _head(whole, budget.records - report.records)
-            rows, lines = render_block(block, run.job, report, budget.kept)
-            if rows and not (report.rejected and budget.fatal is not None):
+            rows, lines = render_block(block, run, report, budget.kept)
+            judged = run.rules is not None and run.rules.judges_rows
+            if rows and (judged or not (report.rejected and budget.fatal is not None)):
                 run.engines.offer(rows)
                 runs = run.engines.builder.build(rows, lines)
-                # Only the block's place goes along: its lines are done with.
-                place, put = block.head(0), partial(writing.put, write)
-                encoding.put(_encode_block, runs, place, run, report, put, kept)
+                put = partial(writing.put, write)
+                if judged:
+                    # At once: which rows are bad decides how far the split is read.
+                    refuse = partial(refuse_rows, rows, runs, block, run, report, budget.kept)
+                    _encode_block(runs, block, run, report, put, kept, refuse)
+                else:
+                    # Only the block's place goes along: its lines are done with.
+                    encoding.put(_encode_block, runs, block.head(0), run, report, put, kept)
             if progress is not None:
                 progress(block.width)
             if budget.is_spent(report):
                 break
             collect()
+    report.rejects.sort(key=lambda reject: reject.line)  # rows are judged after the records of their block
     return report
 
 
 def render_block(
-    block: LineBlock, job: Job, report: SplitReport, kept: int | None
+    block: LineBlock, run: Run, report: SplitReport, kept: int | None
 ) -> tuple[list[Rendered], list[int]]:
     """Parse and render a block's lines: the rows, and for each its line's index in the block."""
     rows: list[Rendered] = []
     indices: list[int] = []
-    for index, record in enumerate(decode_lines(block.lines, job.reads)):
+    refused = run.rules.of_records(block, report) if run.rules is not None else {}
+    for index, record in enumerate(decode_lines(block.lines, run.job.reads)):
         if record is None:
             report.blank += 1
             continue
         try:
             if not isinstance(record, dict):
                 raise record
-            row = render_record(record, job)
+            if index in refused:
+                raise refused[index]
+            row = render_record(record, run.job)
         except RecordError as error:
-            raw, place = block.lines[index], block.first_line + index
-            report.count_rejected(make_reject(error, raw, block.file, place, block.byte_of(index)), kept)
+            _reject(error, block, index, report, kept)
             continue
         rows.append(row)
         indices.append(index)
@@ -130,14 +140,44 @@ def render_record(record: dict[str, Any], job: Job) -> Rendered:
         raise in_the_data(problem, record, conversation, job.record_format, job.config.field) from None
 
 
+def refuse_rows(
+    rows: Sequence[Rendered],
+    runs: Runs,
+    block: LineBlock,
+    run: Run,
+    report: SplitReport,
+    kept: int | None,
+    batch: TokenBatch,
+) -> TokenBatch:
+    """The block's rows without those that a selected rule refuses, which are counted as bad records."""
+    if run.rules is None or not run.rules.judges_rows:
+        return batch
+    refused = run.rules.of_rows(batch, rows, runs, block, report)
+    for index, error in sorted(refused.items()):
+        _reject(error, block, index, report, kept)
+    return batch.select(~np.isin(batch.line, list(refused))) if refused else batch
+
+
+def _reject(error: RecordError, block: LineBlock, index: int, report: SplitReport, kept: int | None) -> None:
+    raw, line = block.lines[index], block.first_line + index
+    report.count_rejected(make_reject(error, raw, block.file, line, block.byte_of(index)), kept)
+
+
 def _encode_block(
-    runs: Runs, block: LineBlock, run: Run, report: SplitReport, write: Write, kept: Kept | None
+    runs: Runs,
+    block: LineBlock,
+    run: Run,
+    report: SplitReport,
+    write: Write,
+    kept: Kept | None,
+    refuse: Callable[[TokenBatch], TokenBatch] | None = None,
 ) -> None:
     """Encode and fit a block, count its rows, and hand them on to be written.
 
-    It runs beside `render_block` and counts other things than that does.
+    It may run beside `render_block`, and then counts other things than that does.
     """
-    batch, dropped = fit(encode_runs(runs, run.engines.engine()), run.job.config.max_length)
+    batch = encode_runs(runs, run.engines.engine())
+    batch, dropped = fit(refuse(batch) if refuse else batch, run.job.config.max_length)
     report.control_text_rows += runs.control_text_rows
     for reason, indices in dropped.items():
         report.count_dropped(reason, block.file, indices + block.first_line)

@@ -32,6 +32,8 @@ FIELDS: dict[str, tuple[str, Any, tuple[str, ...], Any]] = {
     "truncation": ("drop", "drop", ("--truncation", "drop"), "drop"),
     "limit": ("5", 5, ("--limit", "1"), 1),
     "on_error": ("quarantine", "quarantine", ("--on-error", "skip"), "skip"),
+    "select": ("[C, T005]", ["C", "T005"], ("--select", "R,C01", "--select", "C"), ["R", "C01", "C"]),
+    "ignore": ("[C005]", ["C005"], ("--ignore", "C012,mojibake"), ["C012", "mojibake"]),
     "format": ("arrow", "arrow", ("--format", "parquet"), "parquet"),
     "compression": ("lz4", "lz4", ("--compression", "snappy"), "snappy"),
     "add_special_tokens": (

@@ -543,6 +543,11 @@ def test_a_row_without_a_trained_token_is_dropped(tmp_path: Path) -> None:
 # Bad records
 
 
+def finding(name: str, count: int, first: str, severity: str = "error") -> dict[str, Any]:
+    """What a report says of a rule."""
+    return {"name": name, "severity": severity, "count": count, "first": first}
+
+
 def test_bad_records_are_skipped_and_counted(tmp_path: Path) -> None:
     source, out = write(tmp_path / "in.jsonl", *BAD), tmp_path / "out"
     source.write_bytes(source.read_bytes() + b"{\n\n")
@@ -550,6 +555,11 @@ def test_bad_records_are_skipped_and_counted(tmp_path: Path) -> None:
     assert texts(out) == TALK_TEXTS[:2]
     check_sums(out, 6)
     assert manifest(out)["counts"]["rejected"] == {"empty_messages": 1, "cut_short": 1, "unknown_role": 1}
+    assert manifest(out)["counts"]["findings"] == {
+        "J006": finding("cut_short", 1, f"{source}:5:2"),
+        "R006": finding("empty_messages", 1, f"{source}:2:14"),
+        "R007": finding("unknown_role", 1, f"{source}:3:24"),
+    }
     assert not (out / "rejects.jsonl").exists()
 
 
@@ -562,11 +572,11 @@ def test_bad_records_are_quarantined_whole(tmp_path: Path, monkeypatch: pytest.M
     assert texts(tmp_path / "out") == TALK_TEXTS
     lines = jsonl(*BAD).splitlines(keepends=True)
     expected = [
-        ("a.jsonl", 2, 14, len(lines[0]), "empty_messages", lines[1].decode().rstrip("\n")),
-        ("a.jsonl", 3, 24, len(lines[0] + lines[1]), "unknown_role", lines[2].decode().rstrip("\n")),
-        ("b.jsonl", 2, 15, len(jsonl(TALKS[2])), "utf8", '{"messages": "\\xff"}'),
+        ("a.jsonl", 2, 14, len(lines[0]), "empty_messages", "R006", lines[1].decode().rstrip("\n")),
+        ("a.jsonl", 3, 24, len(lines[0] + lines[1]), "unknown_role", "R007", lines[2].decode().rstrip("\n")),
+        ("b.jsonl", 2, 15, len(jsonl(TALKS[2])), "utf8", "J001", '{"messages": "\\xff"}'),
     ]
-    names = ("file", "line", "column", "byte", "code", "raw")
+    names = ("file", "line", "column", "byte", "code", "rule", "raw")
     rejects = lines_of(Path("out/rejects.jsonl"))
     messages = [reject.pop("message") for reject in rejects]
     assert rejects == [dict(zip(names, values, strict=True)) for values in expected]

@@ -64,7 +64,7 @@ def test_the_table_explains_all_that_rows_can_be_searched_for() -> None:
 def test_the_bad_records_are_as_shown(tmp_path: Path) -> None:
     (tmp_path / "data.jsonl").write_text(BAD_DATA)
     printed = run("prepare", "data.jsonl", "-t", "demo", "--template", "alpaca", "-o", "out", folder=tmp_path)
-    assert printed.startswith("data.jsonl:2:1: missing_field")
+    assert printed.startswith("data.jsonl:2:1: R002 missing_field")
     assert printed in README
 
 

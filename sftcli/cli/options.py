@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -132,6 +132,11 @@ def refuse_row_options(folder: str, config: str | None, flags: dict[str, Any]) -
             f"--{flag}: {folder} is a prepared folder, whose manifest says how its rows were made; "
             "leave the option out, or name raw data"
         )
+
+
+def split_list(texts: Sequence[str]) -> list[str]:
+    """("C,J001", "R") as single selectors."""
+    return [part.strip() for text in texts for part in text.split(",") if part.strip()]
 
 
 def typed(text: str) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from sftcli.cli.options import config_flags, config_options
+from sftcli.cli.options import config_flags, config_options, split_list
 
 
 @click.command(epilog="Exit codes: 0 fine, 1 bad data, 2 usage, 3 environment, 4 a bug.")
@@ -25,6 +25,14 @@ from sftcli.cli.options import config_flags, config_options
     type=click.Choice(["fail", "skip", "quarantine"]),
     help="Bad records: write nothing, leave them out, or keep them in rejects.jsonl. [default: fail]",
 )
+@click.option(
+    "--select",
+    multiple=True,
+    metavar="RULES",
+    help="Count these rules of `sftcli rules` too: codes, beginnings such as C, names, or ALL. Errors among "
+    "them make bad records.",
+)
+@click.option("--ignore", multiple=True, metavar="RULES", help="Leave these out of --select.")
 @click.option("--max-errors", type=click.IntRange(1), default=20, show_default=True, help="How many to list.")
 @click.option("--overwrite", is_flag=True, help="Replace the dataset in the output folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
@@ -50,6 +58,8 @@ def prepare(
     from sftcli.errors import BadRecordsError
     from sftcli.fastload import warm_up
 
+    for name in ("select", "ignore"):
+        flags[name] = split_list(flags[name])
     loaded = load_config(config, {"inputs": list(inputs), **config_flags(flags)})
     if loaded.encoder != "tokenizers":
         warm_up(loaded.tokenizer, loaded.inputs)  # beside the imports that follow

@@ -3,14 +3,14 @@
 import json
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sftcli.errors import BadRecordsError
-from sftcli.report import RunReport
+from sftcli.report import RunReport, SplitReport
 from sftcli.view.cells import one_line
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ class Bar:
 def bad_records(problem: BadRecordsError) -> None:
     """List the bad records on stderr and say what to do."""
     for reject in problem.rejects:
-        place = click.style(f"{reject.file}:{reject.line}:{reject.column}:", bold=True)
-        click.echo(f"{place} {reject.code}: {one_line(reject.message)}", err=True)
+        place = click.style(f"{reject.place}:", bold=True)
+        click.echo(f"{place} {one_line(reject.reason)}", err=True)
     count = _count(problem.total, "bad record")
     if problem.partial:
         count = (
@@ -127,8 +127,7 @@ def summary(run: RunReport) -> list[str]:
             f"{_count(counts.records, 'record')} in, {_count(counts.rows, 'row')} out: {run.output}",
             bold=True,
         ),
-        *_reasons("dropped", counts.dropped, counts.places),
-        *_reasons("rejected", counts.rejected, {}),
+        *_findings(counts),
         *([_line("blank", _count(counts.blank, "line"))] if counts.blank else []),
         _line("tokens", f"{counts.tokens:,}, of which {counts.trained_tokens:,} trained ({share:.1%})"),
         _line("longest", f"{counts.longest:,} tokens, {counts.longest_place}"),
@@ -169,12 +168,15 @@ def _remarks(run: RunReport) -> list[str]:
     return [_line("note", one_line(remark)) for remark in remarks]
 
 
-def _reasons(name: str, counts: Mapping[str, int], places: Mapping[str, list[str]]) -> list[str]:
-    lines = []
-    for reason, count in sorted(counts.items()):
-        first = f" (first: {places[reason][0]})" if places.get(reason) else ""
-        lines.append(_line(name, f"{count:,} {reason}{first}"))
-    return lines
+def _findings(counts: SplitReport) -> list[str]:
+    """What was found of each rule: rows dropped, records refused, warnings."""
+    kinds: dict[str, list[str]] = {"dropped": [], "rejected": [], "warning": []}
+    for code, found in counts.findings().items():
+        name = found["name"]
+        kind = "dropped" if name in counts.dropped else "rejected" if name in counts.rejected else "warning"
+        first = one_line(found["first"])
+        kinds[kind].append(_line(kind, f"{found['count']:,} {code} {name} (first: {first})"))
+    return [line for lines in kinds.values() for line in lines]
 
 
 def _line(name: str, text: str) -> str:

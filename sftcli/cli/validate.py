@@ -116,9 +116,9 @@ def validate(
 
 def _options(config: str | None, inputs: tuple[str, ...], flags: dict[str, Any]) -> "tuple[Settings, Config]":
     """The gate's settings and the options of records and rows, from flags and files."""
-    from sftcli.cli.options import key_values
+    from sftcli.cli.options import key_values, split_list
     from sftcli.config import load_config
-    from sftcli.validate.settings import Settings, load_settings, split_list
+    from sftcli.validate.settings import Settings, load_settings
 
     own = {name: flags.pop(name) for name in Settings.__struct_fields__}
     for name in ("select", "extend_select", "ignore"):

@@ -1,7 +1,7 @@
 """Settings: which rules are on, and how much of what they find is too much."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -162,8 +162,3 @@ def _check(settings: Settings) -> None:
             raise ConfigError(f"{key}: expected 1 or more, found {value}")
     if not 0 <= settings.overlap <= 1:
         raise ConfigError(f"overlap: expected a share from 0 to 1, found {settings.overlap}")
-
-
-def split_list(texts: Sequence[str]) -> list[str]:
-    """("C,J001", "R") as single selectors."""
-    return [part.strip() for text in texts for part in text.split(",") if part.strip()]

@@ -52,11 +52,11 @@ class TokenJudge:
             self._engines.offer(rows)
             runs = self._engines.builder.build(rows, lines)
             batch = encode_runs(runs, self._engines.engine())
-            for code, broken, messages in self._broken(batch, rows, runs):
+            for code, broken, messages in self.broken(batch, rows, runs):
                 for row_index in np.flatnonzero(broken).tolist():
                     tally.add(code, messages[row_index], lines[row_index], 1)
 
-    def _broken(
+    def broken(
         self, batch: TokenBatch, rows: Sequence[Rendered], runs: Runs
     ) -> Iterator[tuple[str, Bools, "_Messages"]]:
         """For each rule its code, which rows break it (bool[R]), and what to say of each."""

@@ -16,7 +16,7 @@ from sftcli.prepared import Facts
 from sftcli.read import LineBlock
 from sftcli.report import SplitReport
 from sftcli.run import Run
-from sftcli.split import render_block
+from sftcli.split import refuse_rows, render_block
 from sftcli.verify.again import cannot, config_of, versions
 from sftcli.view.marks import sums
 from sftcli.view.shards import Lists, Shard
@@ -99,12 +99,14 @@ def _rows(run: Run, block: LineBlock, inside: Sequence[int], report: SplitReport
             widths=None,
             line_in_split=block.line_in_split + index,
         )
-        rows, indices = render_block(line, run.job, report, 0)
+        rows, indices = render_block(line, run, report, 0)
         if not rows:
             continue
         run.engines.offer(rows)
         runs = run.engines.builder.build(rows, indices)
-        batch, dropped = fit(encode_runs(runs, run.engines.engine()), run.job.config.max_length)
+        batch = encode_runs(runs, run.engines.engine())
+        batch = refuse_rows(rows, runs, line, run, report, 0, batch)
+        batch, dropped = fit(batch, run.job.config.max_length)
         for reason, lines in dropped.items():
             report.count_dropped(reason, line.file, lines + line.first_line)
         if len(batch):

@@ -314,14 +314,14 @@ def test_a_pipe_with_a_name() -> None:
     os.mkfifo("a.jsonl")
     with subprocess.Popen(["sh", "-c", 'printf \'{"text": "a"}\\n{"text": x}\\n\' > a.jsonl']):
         ended = hostile("a.jsonl")
-    assert (ended.code, ended.err.splitlines()[0]) == (1, "a.jsonl:2:10: json: expected a value")
+    assert (ended.code, ended.err.splitlines()[0]) == (1, "a.jsonl:2:10: J002 json: expected a value")
 
 
 def test_standard_input() -> None:
     ended = hostile("-", stdin=b'{"text": "a"}\n{"text": NaN}\n')
     assert ended.code == 1
     assert ended.err.startswith(
-        "-:2:10: not_json_constant: NaN is not JSON; write null, or drop the record\n"
+        "-:2:10: J016 not_json_constant: NaN is not JSON; write null, or drop the record\n"
     )
 
 
@@ -330,7 +330,7 @@ def test_standard_input() -> None:
     [
         ("a.jsonl", files.GZ, "error: a.jsonl: gz data; give it a name that ends in .gz\n"),
         ("a.jsonl.gz", files.GZ[:-3], "error: a.jsonl.gz: the gz data breaks off after 28 bytes of text: "),
-        ("a.jsonl", b"\x1b[31m\n", "error: a.jsonl:1:1: json: expected a value\n"),
+        ("a.jsonl", b"\x1b[31m\n", "error: a.jsonl:1:1: J002 json: expected a value\n"),
         ("a.json", b'[{"text": "a"},]', "error: a.json:1:15: a malformed JSON array: a comma with nothing "),
     ],
 )
@@ -382,32 +382,32 @@ HUGE: list[tuple[str, str, Callable[[str], object], str]] = [
         "a line of 1 GiB",
         "a.jsonl",
         lambda name: _sparse(name, GIB, b'{"text": "a"}\n', b"\n"),
-        "2:1: line_too_long",
+        "2:1: J004 line_too_long",
     ),
     (
         "an element of 1 GiB",
         "a.json",
         lambda name: _sparse(name, GIB, b'[{"text": "a"},"', b'"]'),
-        "2:1: line_too_long",
+        "2:1: J004 line_too_long",
     ),
-    ("1 GiB of zeros in 1 MiB", "a.jsonl.gz", _bomb, "2:1: line_too_long"),
+    ("1 GiB of zeros in 1 MiB", "a.jsonl.gz", _bomb, "2:1: J004 line_too_long"),
     (
         "a number of 10 MB",
         "a.jsonl",
         lambda name: Path(name).write_bytes(b'{"text": "a"}\n{"text": ' + b"9" * 10_000_000 + b"}\n"),
-        "2:10: number_out_of_range",
+        "2:10: J017 number_out_of_range",
     ),
     (
         "64 MiB and a byte",
         "a.jsonl",
         lambda name: _sparse(name, 14 + (64 << 20), b'{"text": "a"}\n', b"x\n"),
-        "2:1: line_too_long",
+        "2:1: J004 line_too_long",
     ),
     (
         "brackets without end",
         "a.jsonl",
         lambda name: Path(name).write_bytes(b'{"text": "a"}\n' + b"[" * 20_000_000),
-        "2:129: too_deep",
+        "2:129: J013 too_deep",
     ),
     (
         "a fault at the end of 60 MB",
@@ -415,7 +415,7 @@ HUGE: list[tuple[str, str, Callable[[str], object], str]] = [
         lambda name: Path(name).write_bytes(
             b'{"text": "a"}\n{"text": "' + b"x" * 60_000_000 + b'", "v": NaN}'
         ),
-        "2:60000019: not_json_constant",
+        "2:60000019: J016 not_json_constant",
     ),
 ]
 
