@@ -648,13 +648,38 @@ def test_a_shard_that_cannot_be_read(tmp_path: Path, format_: str) -> None:
         measure_prepared(out)
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("input_ids", 4096, "the id 4096 is not in its tokenizer, whose ids end at 4095"),
+        ("input_ids", -1, "the id -1 is not in its tokenizer, whose ids end at 4095"),
+        ("labels", 4096, "labels that are neither their token's id nor -100: 1 in one part of it"),
+        ("labels", 0, "labels that are neither their token's id nor -100: 1 in one part of it"),
+    ],
+)
+def test_ids_and_labels_that_are_not_those_of_tokens(
+    tmp_path: Path, sftcli_here: Here, column: str, value: int, message: str
+) -> None:
+    out = tmp_path / "out"
+    make(out, CHAT, template="chatml")
+    [shard] = out.glob("*.parquet")
+    table = pq.read_table(shard)
+    rows = table[column].to_pylist()
+    rows[1][0] = value
+    place = table.schema.get_field_index(column)
+    pq.write_table(table.set_column(place, column, pa.array(rows, table.schema.field(column).type)), shard)
+    told = f"error: {shard}: {message}; `sftcli verify` tells more, or prepare it again\n"
+    assert sftcli_here("stats", str(out)) == Ended(3, "", told)
+
+
 def test_padding_is_not_counted_and_packed_rows_are(tmp_path: Path) -> None:
     out = tmp_path / "out"
     make(out, write(tmp_path / "in.jsonl", chat("Hi", "Hello"), chat("Hi", "Hello")), template="chatml")
     shard = next(out.glob("*.parquet"))
     mask = [[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1]]
     labels = [[-100, 5, -100, 6, -100, -100], [-100, -100, 6, -100, 7, 7]]
-    columns = {"input_ids": labels, "attention_mask": mask, "labels": labels, "seq_lengths": [[4], [3, 2, 1]]}
+    ids = [[0 if label == -100 else label for label in row] for row in labels]
+    columns = {"input_ids": ids, "attention_mask": mask, "labels": labels, "seq_lengths": [[4], [3, 2, 1]]}
     pq.write_table(pa.table({name: pa.array(rows) for name, rows in columns.items()}), shard)
 
     def change(content: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""A prepared folder -> Measured: its manifest, and one column of its shards, counted in bulk."""
+"""A prepared folder -> Measured: its manifest, and the tokens of its shards, counted in bulk."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from sftcli.batch import IGNORE
 from sftcli.errors import EnvironmentFault, OutputError
@@ -31,9 +32,9 @@ def measure_prepared(
 ) -> Measured:
     """Count the rows of a finished dataset.
 
-    Of the shards only what the counts need is read: the labels, a row group at a time on every
-    core. `progress` is given the number of rows, and what it returns is told of rows that are done.
-    Raises EnvironmentFault for a folder without a manifest, or shards that are not what it says.
+    Of the shards the ids and labels are read, a row group at a time on every core. `progress` is
+    given the number of rows, and what it returns is told of rows that are done. Raises
+    EnvironmentFault for a folder without a manifest, or shards that are not what it says.
     """
     manifest = facts_in(folder)
     config, counts = _config(folder, manifest), manifest.counts
@@ -43,7 +44,10 @@ def measure_prepared(
     pool = ThreadPoolExecutor(cores())
     try:
         tokenizer = pool.submit(own_tokenizer, folder, manifest)
-        parts = pool.map(lambda part: _counted(opened.at(part[0]), part[1], padded), _units(folder, manifest))
+        parts = pool.map(
+            lambda part: _counted(opened.at(part[0]), part[1], padded, manifest.tokenizer.size),
+            _units(folder, manifest),
+        )
         for found in parts:
             rows.merge(found)
             if tell is not None:
@@ -106,17 +110,37 @@ def _units(folder: Path, manifest: Facts) -> Iterator[tuple[Path, int]]:
             yield shard.path, unit
 
 
-def _counted(shard: Shard, unit: int, padded: bool) -> RowCounts:
+def _counted(shard: Shard, unit: int, padded: bool, vocabulary: int) -> RowCounts:
     packed = "seq_lengths" in shard.columns
-    names = ["labels", *["attention_mask"] * padded, *["seq_lengths"] * packed]
+    names = ["input_ids", "labels", *["attention_mask"] * padded, *["seq_lengths"] * packed]
     columns = shard.read(unit, names)
-    ids, offsets = columns["labels"].values, columns["labels"].offsets
+    ids, offsets = columns["input_ids"].values, columns["input_ids"].offsets
+    trained = columns["labels"].values != IGNORE
+    _require_ids(shard, ids, columns["labels"].values, trained, vocabulary)
     lengths = np.diff(offsets)
     if padded:
         mask = columns["attention_mask"].values.astype(np.bool_)
         lengths = true_counts(mask, offsets)
     counts = RowCounts()
-    counts.add(ids, ids != IGNORE, offsets, lengths)
+    counts.add(ids, trained, offsets, lengths)
     if packed:
         count_values(counts.documents, columns["seq_lengths"].values)
     return counts
+
+
+def _require_ids(
+    shard: Shard,
+    ids: npt.NDArray[np.integer],
+    labels: npt.NDArray[np.integer],
+    trained: npt.NDArray[np.bool_],
+    vocabulary: int,
+) -> None:
+    """Raise EnvironmentFault for ids that are none, and labels that are not those of their tokens."""
+    what = None
+    if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < vocabulary:
+        own = int(ids[(ids < 0) | (ids >= vocabulary)][0])
+        what = f"the id {own} is not in its tokenizer, whose ids end at {vocabulary - 1}"
+    elif wrong := int(np.count_nonzero(trained & (labels != ids))):
+        what = f"labels that are neither their token's id nor {IGNORE}: {wrong:,} in one part of it"
+    if what is not None:
+        raise EnvironmentFault(f"{shard.path}: {what}; `sftcli verify` tells more, or prepare it again")
