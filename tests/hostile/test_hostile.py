@@ -25,6 +25,7 @@ from sftcli.parse import decode_line, decode_lines, make_reject
 from sftcli.parse.line import _decode_any
 from sftcli.plan import plan_splits
 from sftcli.read import read_blocks
+from sftcli.rules.catalogue import BY_NAME
 
 GOOD = {
     "text": b'{"text": "a"}',
@@ -110,7 +111,7 @@ def test_a_run_refuses_each_of_them_at_its_place() -> None:
 )
 def test_bad_lines(name: str, format_: str, line: bytes, column: int, code: str, part: str) -> None:
     (bad,) = bad_records(GOOD[format_], line, GOOD[format_], record_format=format_)
-    assert str(bad).startswith(f"a.jsonl:2:{column}: {code}: ")
+    assert str(bad).startswith(f"a.jsonl:2:{column}: {BY_NAME[code].code} {code}: ")
     assert part in bad.message
     assert bad.raw == line
     assert bad.byte == len(GOOD[format_]) + 1
@@ -129,7 +130,7 @@ def test_names_of_the_users_own_are_read_too() -> None:
     with pytest.raises(BadRecordsError) as caught:
         prepare("a.jsonl", "alpaca", field={"instruction": "q", "output": "r"})
     assert [str(bad) for bad in caught.value.rejects] == [
-        "a.jsonl:2:22: duplicate_key: 'r' is given twice; remove one of the two"
+        "a.jsonl:2:22: J014 duplicate_key: 'r' is given twice; remove one of the two"
     ]
 
 
@@ -138,7 +139,9 @@ def test_fields_that_a_template_names_are_read_too() -> None:
     Path("a.jsonl").write_bytes(b'{"question": "a", "answer": "b", "id": 1, "id": 2, "question": "c"}')
     with pytest.raises(BadRecordsError) as caught:
         make("out", "a.jsonl", template="t.yaml")
-    assert str(caught.value.rejects[0]).startswith("a.jsonl:1:52: duplicate_key: 'question' is given twice")
+    assert str(caught.value.rejects[0]).startswith(
+        "a.jsonl:1:52: J014 duplicate_key: 'question' is given twice"
+    )
 
 
 def test_wherever_a_file_is_split_its_errors_are_the_same() -> None:
