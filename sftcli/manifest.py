@@ -85,7 +85,7 @@ def read_manifest(out: Path) -> dict[str, Any]:
             f"{out}: has no {MANIFEST}: an incomplete dataset, or none made by sftcli; "
             "run prepare again, or name the folder that it wrote"
         ) from None
-    except (OSError, msgspec.DecodeError) as problem:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise OutputError(f"{path}: cannot be read: {problem}") from None
     if not isinstance(manifest.get("files"), dict) or not isinstance(manifest.get("shards"), list):
         raise OutputError(f"{path}: not a manifest of sftcli")

@@ -311,6 +311,15 @@ def test_a_manifest_of_something_else_is_refused(tmp_path: Path, sftcli_here: He
         assert sftcli_here(command, str(tmp_path)) == Ended(2, "", expected)
 
 
+@pytest.mark.parametrize("raw", [b'{"a":' + b"[" * 100_000, b'{"a":"\xff"}', b"{"])
+def test_a_manifest_that_is_no_json_is_refused(tmp_path: Path, sftcli_here: Here, raw: bytes) -> None:
+    (tmp_path / "manifest.json").write_bytes(raw)
+    for command in ("inspect", "stats"):
+        ended = sftcli_here(command, str(tmp_path))
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err.startswith(f"error: {tmp_path}/manifest.json: cannot be read: ")
+
+
 def _shard(**values: object) -> Callable[[dict[str, Any]], object]:
     return lambda manifest: manifest["shards"][0].update(values)
 
