@@ -11,7 +11,8 @@ import click
 from sftcli.cli.against import Other, other_side
 from sftcli.cli.asked import Asked
 from sftcli.cli.options import config_flags, refuse_row_options
-from sftcli.cli.rows_out import check_output, print_html, print_json, print_text
+from sftcli.cli.output_file import check_output_file
+from sftcli.cli.rows_out import print_html, print_json, print_text
 from sftcli.cli.said import counted, said, warning
 from sftcli.cli.show import Bar
 from sftcli.cli.terminal import terminal
@@ -29,12 +30,20 @@ from sftcli.view.select import Search, Selection
 AnySource = RawData | Dataset
 
 
+def _read(source: AnySource, config: str | None, asked: Asked) -> list[str | None]:
+    """What is read besides the rows."""
+    of_rows = source.run.job.config if isinstance(source, RawData) else None
+    layout = [of_rows.tokenizer, of_rows.template] if of_rows else []
+    against = [part for text in asked.against for part in (text, text.partition("=")[2])]
+    return [config, asked.loss, *layout, *against]
+
+
 def show_rows(sources: tuple[str, ...], config: str | None, flags: dict[str, Any], asked: Asked) -> None:
     """Find the rows that are asked for, and write them to the screen or a file."""
     form, selection = asked.form(), asked.selection()
     source = open_source(sources, config, flags, selection)
     if asked.output is not None:
-        check_output(asked.output, source.files)
+        check_output_file("-o", asked.output, [*source.files, *_read(source, config, asked)])
     losses = None if asked.loss is None else Losses(asked.loss, source, selection)
     search: Search[Any] = Search(source, selection)
     with Bar(sys.stderr.isatty(), "inspect") as bar:

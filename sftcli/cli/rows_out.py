@@ -11,6 +11,7 @@ from typing import TextIO
 import click
 
 from sftcli.cli.pager import paged
+from sftcli.cli.terminal import terminal
 from sftcli.errors import EnvironmentFault, UsageError
 from sftcli.view.json import row_json
 from sftcli.view.page import Screen
@@ -31,8 +32,9 @@ def print_text(chunks: Iterable[str], screen: Screen, output: str | None, pager:
 
 
 def print_json(views: Iterable[RowView], output: str | None, *, measured: bool) -> None:
-    """One object on a line for each row."""
-    lines = (json.dumps(row_json(view, measured=measured), ensure_ascii=False) for view in views)
+    """One object on a line for each row. A terminal gets no character of the data that it may act on."""
+    plain = output is None and (sys.stdout.isatty() or terminal("never").ascii_only)
+    lines = (json.dumps(row_json(view, measured=measured), ensure_ascii=plain) for view in views)
     if output is not None:
         with opened(output) as file:
             file.writelines(f"{line}\n" for line in lines)
@@ -54,19 +56,11 @@ def print_html(views: Iterable[RowView], output: str | None, title: str, facts: 
     write_html(views, sys.stdout, title, facts)
 
 
-def check_output(output: str, inputs: Iterable[str]) -> None:
-    """Raise UsageError for a file that the rows must not be written to."""
-    path = Path(output)
-    if path.is_dir():
-        raise UsageError(f"-o {output}: is a folder; name a file")
-    if path.exists() and any(Path(file).exists() and path.samefile(file) for file in inputs):
-        raise UsageError(f"-o {output}: is the input, which would be lost; name another file")
-
-
 @contextmanager
 def opened(output: str) -> Iterator[TextIO]:
     """A text file that takes the place of an old one when it is whole. Raises EnvironmentFault."""
     path = Path(output)
+    path = path.resolve() if path.is_file() else path  # a link stays one
     # What is no file (/dev/stdout, a named pipe) cannot be put in the place of anything.
     part = (
         path if path.exists() and not path.is_file() else path.with_name(f".{path.name}.{os.getpid()}.part")

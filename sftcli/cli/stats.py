@@ -88,6 +88,7 @@ def stats(
     sftcli stats train.jsonl -t ./llama3 --template llama3 --plot lengths.svg
     sftcli stats old.jsonl new.jsonl -t ./llama3
     """
+    from sftcli.cli.output_file import check_output_file
     from sftcli.cli.terminal import terminal
     from sftcli.stats.figures import figures
     from sftcli.view.cells import one_line
@@ -98,6 +99,7 @@ def stats(
         from sftcli.stats.plot import check_plot
 
         check_plot(plot)  # before a long run, not after it
+        check_output_file("--plot", plot, [*sources, config, flags["tokenizer"], flags["template"]])
     measured = _measured(sources, progress, config, flags)
     found = figures(measured, pack_length, limits, batches)
     for warning in (warning for one in measured for warning in one.warnings):

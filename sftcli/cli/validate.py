@@ -96,6 +96,11 @@ def validate(
     sftcli validate train.jsonl --fix -o mended.jsonl
     """
     settings, loaded = _options(config, inputs, flags)
+    if output is not None:
+        from sftcli.cli.output_file import check_output_file
+
+        layout = (loaded.tokenizer, loaded.template)
+        check_output_file("-o", output, [*loaded.inputs, config, *layout, *settings.against])
     if loaded.tokenizer is not None and loaded.encoder != "tokenizers":
         from sftcli.fastload import warm_up
 

@@ -66,6 +66,7 @@ def verify(
     sftcli verify data/* --format sarif -o verify.sarif
     """
     from sftcli.cli.findings_out import exit_code, put_findings
+    from sftcli.cli.output_file import check_output_file
     from sftcli.cli.show import Bar
     from sftcli.rules.folder import RULES
     from sftcli.verify import Asked
@@ -75,6 +76,8 @@ def verify(
         folders, deep = (deep, *folders), str(_SAMPLE)
     if not folders:
         raise click.UsageError("name the folders that `sftcli prepare -o` wrote: sftcli verify OUT")
+    if output is not None:
+        check_output_file("-o", output, folders)
     asked = Asked(None if deep is None else _amount(deep), seed, strict_inputs)
     rules = {rule.code: rule for rule in RULES}
     with Bar(sys.stderr.isatty() if progress is None else progress, "verify") as bar:
