@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -42,7 +43,9 @@ def codes(run: Here, rule: Rule, example: str) -> list[str]:
     """The codes of what is found in an example, in the current folder."""
     if example.startswith("$ "):
         script = re.sub(r"^\$ ", "", example, flags=re.MULTILINE)
-        subprocess.run(["sh", "-e", "-c", script], check=True)
+        # `python` is the one that runs these tests, whatever there is on the way to it.
+        own = {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+        subprocess.run(["sh", "-e", "-c", script], check=True, env=own)
     else:
         Path("data.jsonl").write_bytes(example.encode(errors="surrogateescape") + b"\n")
     inputs = sorted(str(path) for path in Path().glob("data.*"))
