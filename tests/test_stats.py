@@ -985,7 +985,8 @@ def test_without_the_library_pictures_need(monkeypatch: pytest.MonkeyPatch, sftc
 
 
 def test_a_picture_that_cannot_be_written(tmp_path: Path, sftcli_here: Here) -> None:
-    path = tmp_path / "missing" / "out.svg"
+    path = tmp_path / "out.svg"
+    path.symlink_to(tmp_path / "missing" / "out.svg")
     ended = sftcli_here("stats", str(CHAT), "-t", "demo", "--template", "chatml", "--plot", str(path))
     assert ended.code == 3
     assert ended.err == f"error: {path}: cannot be written: [Errno 2] No such file or directory: '{path}'\n"
