@@ -8,8 +8,8 @@ import os
 import pickle
 import signal
 import struct
-from collections.abc import Callable, Generator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import BinaryIO, TypeVar
 
 from sftcli.errors import EnvironmentFault, InternalError
@@ -18,6 +18,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 _SIZE = struct.Struct("<Q?")
 _PIPE_BYTES = 1 << 20
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def in_order(
@@ -32,10 +33,11 @@ def in_order(
     if workers < 2 or not hasattr(os, "fork"):
         yield from map(task, items)
         return
-    others = []
+    others: list[tuple[int, BinaryIO]] = []
     try:
-        for number in range(1, workers):
-            others.append(_begin(task, items[number::workers]))
+        with _uninterrupted():  # or a process that has just begun would not be known, and left behind
+            for number in range(1, workers):
+                others.append(_begin(task, items[number::workers]))
         for index, item in enumerate(items):
             number = index % workers
             yield task(item) if number == 0 else _receive(others[number - 1])
@@ -44,6 +46,16 @@ def in_order(
             source.close()
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Signals that end the run wait until the context is left."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin(task: Callable[[Item], Result], items: Sequence[Item]) -> tuple[int, BinaryIO]:
@@ -57,6 +69,7 @@ def _begin(task: Callable[[Item], Result], items: Sequence[Item]) -> tuple[int, 
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends this one
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         os.close(source)
         with os.fdopen(sink, "wb") as out:
             for item in items:
