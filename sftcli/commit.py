@@ -47,10 +47,14 @@ def staged(out: Path) -> Iterator[Path]:
             out.rmdir()
 
 
-def staged_files(staging: Path) -> dict[str, dict[str, Any]]:
-    """Every file below the staging folder by its path in it, with its bytes and sha256, sorted."""
+def staged_files(staging: Path, known: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Every file below the staging folder by its path in it, with its bytes and sha256, sorted.
+
+    `known` are those that need not be read again.
+    """
     paths = sorted(path for path in staging.rglob("*") if path.is_file())
-    return {path.relative_to(staging).as_posix(): file_facts(path) for path in paths}
+    names = {path.relative_to(staging).as_posix(): path for path in paths}
+    return {name: known[name] if name in known else file_facts(path) for name, path in names.items()}
 
 
 def commit(staging: Path, out: Path, manifest: Mapping[str, Any]) -> None:

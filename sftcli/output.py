@@ -50,11 +50,11 @@ def write_side_files(folder: Path, tokenizer_files: Mapping[str, bytes], card: s
         (folder / "tokenizer" / name).write_bytes(raw)
 
 
-def write_arrow_state(folder: Path, shards: Sequence[str]) -> None:
-    """What datasets.load_from_disk wants beside the Arrow streams."""
+def write_arrow_state(folder: Path, shards: Sequence[str], digest: str) -> None:
+    """What datasets.load_from_disk wants beside the Arrow streams; `digest` is that of their bytes."""
     state: dict[str, Any] = {
         "_data_files": [{"filename": name} for name in shards],
-        "_fingerprint": hashlib.sha256("\n".join(shards).encode()).hexdigest()[:16],
+        "_fingerprint": digest[:16],  # by which what is computed from the rows is cached
         "_format_columns": None,
         "_format_kwargs": {},
         "_format_type": None,
@@ -88,13 +88,24 @@ def append_rejects(path: Path, rejects: Sequence[Reject]) -> None:
             file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
 
 
-def dataset_card(rows: int, job: Job) -> str:
-    """The README.md of the output; `load_dataset(OUT)` finds its files through `configs`."""
+def digest_of(shards: Mapping[str, Mapping[str, Any]]) -> str:
+    """One sha256 of the shards, of each file's name and facts."""
+    return hashlib.sha256(
+        repr([(name, facts["sha256"]) for name, facts in shards.items()]).encode()
+    ).hexdigest()
+
+
+def dataset_card(rows: int, job: Job, digest: str) -> str:
+    """The README.md of the output; `load_dataset(OUT)` finds its files through `configs`.
+
+    That caches what it has read by the folder's own name and what stands in `configs`, so that without
+    the shards' `digest` it would give the rows of another folder of that name, or of this one before.
+    """
     lines = []
     format_ = job.config.format
     if format_ == "parquet":
         lines += ["---", "configs:", "- config_name: default", "  data_files:", "  - split: train"]
-        lines += ["    path: train-*.parquet", "---", ""]
+        lines += ["    path: train-*.parquet", f"  description: rows {digest}", "---", ""]
     load = "datasets.load_dataset(FOLDER)" if format_ == "parquet" else "datasets.load_from_disk(FOLDER)"
     lines += [
         "# Masked training rows",

@@ -19,12 +19,13 @@ from typing import Any
 from sftcli.commit import commit, staged, staged_files
 from sftcli.config import Config
 from sftcli.errors import BadRecordsError, ConfigError, DataError, OutputError
-from sftcli.manifest import input_facts, make_manifest
+from sftcli.manifest import file_facts, input_facts, make_manifest
 from sftcli.output import (
     append_rejects,
     check_inputs,
     check_output,
     dataset_card,
+    digest_of,
     shard_name,
     write_arrow_state,
     write_side_files,
@@ -74,10 +75,12 @@ def prepare(
             if _budget(config, total, max_errors).fatal == 0:
                 break
         _refuse_bad(total, config, max_errors)
-        write_side_files(staging, run.job.tokenizer_files(), dataset_card(total.rows, run.job))
+        written = {shard["file"]: file_facts(staging / shard["file"]) for shard in shards}
+        digest = digest_of(written)
+        write_side_files(staging, run.job.tokenizer_files(), dataset_card(total.rows, run.job, digest))
         if config.format == "arrow":
-            write_arrow_state(staging, [shard["file"] for shard in shards])
-        files = staged_files(staging)
+            write_arrow_state(staging, list(written), digest)
+        files = staged_files(staging, written)
         commit(staging, out, make_manifest(run.job, run.engines.name, inputs.result(), shards, total, files))
     warnings = [text for text in (run.engines.warning, left_out) if text]
     return _run_report(run, total, shards, files, warnings, time.perf_counter() - started)

@@ -131,6 +131,33 @@ def read(out: Path) -> datasets.Dataset:
     return datasets.load_dataset(str(out), split="train", cache_dir=str(out.parent / "datasets-cache"))
 
 
+@pytest.mark.parametrize("format_", ["parquet", "arrow"])
+def test_rows_are_never_those_that_datasets_read_before(tmp_path: Path, format_: str) -> None:
+    """Its caches know a folder by its name, or by the fingerprint that is in it."""
+    same = ("-t", "demo", "--template", QA, "--format", format_)
+    cache = str(tmp_path / "cache")
+    fingerprints = set()
+    for number, (folder, options) in enumerate(
+        [
+            ("one", ()),
+            ("one", ("--train-on-eos", "none")),
+            ("one", ("--limit", "20")),
+            ("two", ("--limit", "30")),
+        ]
+    ):
+        out = tmp_path / folder / "out"
+        found = run_sftcli("prepare", str(GSM8K), *same, *options, "-o", str(out), "--overwrite", "--json")
+        report = json.loads(found.out)
+        if format_ == "parquet":
+            table = datasets.load_dataset(str(out), split="train", cache_dir=cache)
+        else:
+            table = datasets.load_from_disk(str(out))
+            fingerprints.add(table._fingerprint)
+            assert len(fingerprints) == number + 1
+        trained = sum(label != -100 for labels in table["labels"] for label in labels)
+        assert (len(table), trained) == (report["rows"], report["trained_tokens"])
+
+
 def rows(out: Path) -> list[tuple[list[int], list[int]]]:
     table = read(out).data
     return list(zip(*(table.column(name).to_pylist() for name in ("input_ids", "labels")), strict=True))
