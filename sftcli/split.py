@@ -109,7 +109,7 @@ def render_block(
     rows: list[Rendered] = []
     indices: list[int] = []
     refused = run.rules.of_records(block, report) if run.rules is not None else {}
-    for index, record in enumerate(decode_lines(block.lines, run.job.reads)):
+    for index, record in enumerate(decode_lines(block.lines, run.job.reads, block.whole)):
         if record is None:
             report.blank += 1
             continue

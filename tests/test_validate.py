@@ -31,6 +31,7 @@ from sftcli.config import load_config
 from sftcli.conversation import Conversation, Message
 from sftcli.errors import ConfigError, EnvironmentFault, InternalError
 from sftcli.findings.finding import Finding
+from sftcli.read import LineBlock
 from sftcli.rules.catalogue import RULES
 from sftcli.validate import validate as whole_run
 from sftcli.validate.content import CONTROL_TEXTS, ContentRules
@@ -195,7 +196,7 @@ def test_no_line_that_breaks_a_rule_is_passed_over(texts: list[str], ascii_only:
     rules = ContentRules({rule.name for rule in RULES.values()} - {"cut_answer"})
     lines = [json.dumps({"text": text}, ensure_ascii=ascii_only).encode() for text in texts]
     lines = [line.replace(b"/", b"\\/") for line in lines] if slashes else lines
-    groups = Suspects(rules).of(lines)
+    groups = Suspects(rules).of(LineBlock("data.jsonl", 0, lines))
     for index, text in enumerate(texts):
         answer = Text(text, ("text",), "answer")
         assert list(rules.flaws(answer, groups.get(index, 0))) == list(rules.flaws(answer))
@@ -373,30 +374,67 @@ def test_results_larger_than_a_pipe_come_through() -> None:
     assert [len(part) for part in in_order(lambda n: b"x" * n, [5 << 20] * 4, 2)] == [5 << 20] * 4
 
 
-def test_what_fails_in_a_process_is_raised() -> None:
-    def fail(n: int) -> int:
-        if n == 3:
-            raise EnvironmentFault("disk: cannot be read")
-        if n == 5:
-            raise ValueError("no")
-        return n
-
+def test_what_fails_in_a_process_is_raised(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFault, match=r"^disk: cannot be read$"):
-        list(in_order(fail, range(5), 2))
+        list(in_order(OnceAnother(tmp_path / "1", fail_of_disk), range(5), 2))
     with pytest.raises(InternalError, match=r"^ValueError: no$"):
-        list(in_order(fail, [1, 5], 2))
+        list(in_order(OnceAnother(tmp_path / "2", fail_of_value), range(5), 2))
 
 
-def test_a_process_that_is_killed_is_noticed() -> None:
-    first = os.getpid()
-
-    def die(n: int) -> int:
-        if os.getpid() != first and n > 2:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return n
-
+def test_a_process_that_is_killed_is_noticed(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFault, match="was ended from outside"):
-        list(in_order(die, range(8), 2))
+        list(in_order(OnceAnother(tmp_path / "begun", kill_itself), range(8), 2))
+
+
+class OnceAnother:
+    """A task that another process than the first one takes part in, and there comes to `end`."""
+
+    def __init__(self, begun: Path, end: Callable[[], None]) -> None:
+        self.begun = begun
+        self.end = end
+        self.first = os.getpid()
+
+    def __call__(self, number: int) -> int:
+        if os.getpid() != self.first:
+            self.begun.touch()
+            self.end()
+        until = time.monotonic() + 20
+        while not self.begun.exists() and time.monotonic() < until:
+            time.sleep(0.001)
+        return number
+
+
+def fail_of_disk() -> None:
+    raise EnvironmentFault("disk: cannot be read")
+
+
+def fail_of_value() -> None:
+    raise ValueError("no")
+
+
+def kill_itself() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_items_that_take_long_keep_their_place(workers: int) -> None:
+    def slow_at_first(number: int) -> int:
+        time.sleep(0.1 if number < 2 else 0)
+        return number
+
+    assert list(in_order(slow_at_first, range(300), workers)) == list(range(300))
+
+
+def test_no_item_far_ahead_is_begun(tmp_path: Path) -> None:
+    def note(number: int) -> int:
+        (tmp_path / str(number)).touch()
+        return number
+
+    results = in_order(note, range(1000), 2)
+    assert next(results) == 0
+    time.sleep(0.05)
+    assert len(list(tmp_path.iterdir())) <= 16
+    assert list(results) == list(range(1, 1000))
 
 
 def test_no_process_is_left_behind() -> None:

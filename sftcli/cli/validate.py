@@ -105,7 +105,6 @@ def validate(
         from sftcli.fastload import warm_up
 
         warm_up(loaded.tokenizer, loaded.inputs)  # beside the imports that follow
-    from sftcli.cli.findings_out import put_findings
     from sftcli.rules.catalogue import RULES
     from sftcli.validate.validate import validate as judge
 
@@ -115,6 +114,8 @@ def validate(
     if statistics:
         _put_statistics(found, output)
     else:
+        from sftcli.cli.findings_out import put_findings  # no other process needs it
+
         put_findings(found.findings, RULES, format_, output, color, quiet)
     return _ended(found, settings, quiet)
 

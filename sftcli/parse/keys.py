@@ -6,7 +6,6 @@ decoded record has as many keys, none of them was given twice. Only other lines 
 """
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -23,11 +22,14 @@ _QUOTE, _COLON, _BACKSLASH = b'":\\'
 Counts = npt.NDArray[np.int64]
 
 
-def most_keys(lines: Sequence[bytes]) -> Counts:
-    """For each line of JSON, how many keys it has at most, as int64[len(lines)]."""
-    # Two more line breaks go before, so that there is something before every colon.
-    text = np.frombuffer(b"\n".join([b"\n\n", *lines]), np.uint8)
+def most_keys(whole: bytes, lengths: Counts) -> Counts:
+    """For each line of JSON, how many keys it has at most, as int64[number of lines].
+
+    `whole` is the lines with a line break between each two, `lengths` the bytes of each line alone.
+    """
+    text = np.frombuffer(whole, np.uint8)
     colons = np.flatnonzero(text == _COLON)
+    colons = colons[np.searchsorted(colons, 2) :]  # there is something before every key's colon
     before = text[colons - 1]
     # Most colons in prose follow a letter; only the rest is worth a closer look.
     near = np.flatnonzero(before <= _QUOTE)
@@ -36,8 +38,7 @@ def most_keys(lines: Sequence[bytes]) -> Counts:
     after_quote = ~_is_odd(text, colons - 2, second == _BACKSLASH)  # a quote that is not escaped
     after_blank = second <= _QUOTE
     colons = colons[np.where(before == _QUOTE, after_quote, after_blank)]
-    ends = np.cumsum(np.fromiter(map(len, lines), np.int64, len(lines)) + 1) + 2
-    return np.diff(np.searchsorted(colons, ends), prepend=0)
+    return np.diff(np.searchsorted(colons, np.cumsum(lengths + 1)), prepend=0)
 
 
 def _is_odd(text: npt.NDArray[np.uint8], ends: Counts, some: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

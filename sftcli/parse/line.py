@@ -35,9 +35,15 @@ def decode_line(raw: bytes, reads: Reads = ANY_FORMAT) -> Record | None:
     return record
 
 
-def decode_lines(lines: Sequence[bytes], reads: Reads = ANY_FORMAT) -> list[Record | RecordError | None]:
-    """What `decode_line` returns or raises for each line: much less work than one after the other."""
+def decode_lines(
+    lines: Sequence[bytes], reads: Reads = ANY_FORMAT, whole: bytes | None = None
+) -> list[Record | RecordError | None]:
+    """What `decode_line` returns or raises for each line: much less work than one after the other.
+
+    `whole` is what the lines were split from, if it is there; they are put together again if not.
+    """
     records: list[Record | RecordError | None] = []
+    begin = 0  # in `whole`
     for start in range(0, len(lines), _LINES_AT_ONCE):
         some = lines[start : start + _LINES_AT_ONCE]
         found: list[Record | RecordError | None]
@@ -48,7 +54,10 @@ def decode_lines(lines: Sequence[bytes], reads: Reads = ANY_FORMAT) -> list[Reco
         except DECODE_ERRORS:
             found = [_decode_or_error(raw) for raw in some]
             keys = (len(record) if isinstance(record, dict) else 0 for record in found)
-        counts = most_keys(some)
+        lengths = np.fromiter(map(len, some), np.int64, len(some))
+        end = begin + int(lengths.sum()) + len(some) - 1
+        counts = most_keys(b"\n".join(some) if whole is None else whole[begin:end], lengths)
+        begin = end + 1
         odd = np.flatnonzero(np.fromiter(keys, np.int64, len(some)) != counts)
         for index, most in zip(odd.tolist(), counts[odd].tolist(), strict=True):
             record = found[index]

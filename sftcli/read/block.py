@@ -18,6 +18,8 @@ class LineBlock:
 
     In a JSON array a line is one element of the array, and its number the element's, from 1. In
     Parquet it is one row, written as JSON; its byte offset is 0.
+
+    `whole` is what the lines were split from, where nothing was taken off them.
     """
 
     file: str
@@ -26,6 +28,7 @@ class LineBlock:
     line_in_split: int = 0
     widths: list[int] | None = None
     lines_before: Callable[[], int] = field(default=lambda: 0, repr=False, compare=False)
+    whole: bytes | None = field(default=None, repr=False, compare=False)
 
     @property
     def first_line(self) -> int:
@@ -41,6 +44,11 @@ class LineBlock:
         """Bytes from the first line's start to the end of the last one's line break."""
         return sum(self.widths) if self.widths is not None else sum(map(len, self.lines)) + len(self.lines)
 
+    @property
+    def text(self) -> bytes:
+        """The lines with a line break between each two."""
+        return b"\n".join(self.lines) if self.whole is None else self.whole
+
     def byte_of(self, index: int) -> int:
         """The offset in the file of line `index` of this block."""
         if self.widths is not None:
@@ -50,4 +58,4 @@ class LineBlock:
     def head(self, count: int) -> "LineBlock":
         """The first `count` lines as a block of their own."""
         count = max(count, 0)
-        return replace(self, lines=self.lines[:count], widths=self.widths and self.widths[:count])
+        return replace(self, lines=self.lines[:count], widths=self.widths and self.widths[:count], whole=None)

@@ -48,15 +48,18 @@ def _block(body: bytes, lost: int, file: str, first_byte: int, number: int) -> L
     """The lines of `body`; `lost` bytes of a first line that is too long are not in it."""
     lines = body.split(b"\n")
     widths = None
+    whole: bytes | None = body
     if lost or b"\r" in body:
         widths = [len(line) + 1 for line in lines]
         lines = [line[:-1] if line.endswith(b"\r") else line for line in lines]
+        whole = None
     if lost and widths:
         widths[0] += lost
         lines[0] = LINE_TOO_LONG
     elif first_byte == 0 and lines[0].startswith(UTF8_BOM):
         lines[0] = lines[0].removeprefix(UTF8_BOM)
+        whole = body.removeprefix(UTF8_BOM) if widths is None else None
         first_byte = len(UTF8_BOM)
         if widths:
             widths[0] -= len(UTF8_BOM)
-    return LineBlock(file, first_byte, lines, number, widths)
+    return LineBlock(file, first_byte, lines, number, widths, whole=whole)

@@ -1,7 +1,8 @@
 """Work on many items in several processes, the results in the items' order.
 
-Item i goes to process i modulo their number, and a process waits where nobody takes its results. So
-memory is bounded and the order is that of one process. A process that dies is noticed at once.
+A process takes the next item as soon as it is free, but none that lies far ahead of the result that
+is given next. So memory is bounded, and the order is that of one process. A process that dies is
+noticed at once.
 """
 
 import os
@@ -10,13 +11,16 @@ import signal
 import struct
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from select import select
 from typing import BinaryIO, TypeVar
 
 from sftcli.errors import EnvironmentFault, InternalError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-_SIZE = struct.Struct("<Q?")
+_NUMBER = struct.Struct("<I")
+_HEAD = struct.Struct("<IQ?")
+_AHEAD = 8  # items a process that may be begun before the next result is there
 _PIPE_BYTES = 1 << 20
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -33,19 +37,64 @@ def in_order(
     if workers < 2 or not hasattr(os, "fork"):
         yield from map(task, items)
         return
-    others: list[tuple[int, BinaryIO]] = []
+    queue = _Queue()
+    others: dict[BinaryIO, int] = {}
     try:
+        ahead = _AHEAD * workers
+        for number in range(min(ahead, len(items))):
+            queue.put(number)
         with _uninterrupted():  # or a process that has just begun would not be known, and left behind
-            for number in range(1, workers):
-                others.append(_begin(task, items[number::workers]))
-        for index, item in enumerate(items):
-            number = index % workers
-            yield task(item) if number == 0 else _receive(others[number - 1])
+            for _ in range(1, workers):
+                pid, source = _begin(task, items, queue)
+                others[source] = pid
+        ready: dict[int, Result] = {}
+        for index in range(len(items)):
+            while index not in ready:
+                ready.update(_received(others, wait=0) or _own(task, items, queue) or _received(others))
+            yield ready.pop(index)
+            if index + ahead < len(items):
+                queue.put(index + ahead)
     finally:
-        for pid, source in others:
+        queue.close()
+        for source, pid in others.items():
             source.close()
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+
+
+class _Queue:
+    """The numbers of the items that nobody has begun; each is taken by one process."""
+
+    def __init__(self) -> None:
+        self.source, self.sink = os.pipe()
+        os.set_blocking(self.source, False)  # another process may be quicker
+
+    def put(self, number: int) -> None:
+        os.write(self.sink, _NUMBER.pack(number))
+
+    def take(self) -> int | None:
+        """The next number; None where there is none. Raises EOFError where none will come."""
+        try:
+            data = os.read(self.source, _NUMBER.size)
+        except BlockingIOError:
+            return None
+        if not data:
+            raise EOFError
+        return int(_NUMBER.unpack(data)[0])
+
+    def numbers(self) -> Iterator[int]:
+        """The numbers that this process gets, until the one that puts them has ended."""
+        os.close(self.sink)
+        with suppress(EOFError):
+            while True:
+                select([self.source], [], [])
+                number = self.take()
+                if number is not None:
+                    yield number
+
+    def close(self) -> None:
+        os.close(self.source)
+        os.close(self.sink)
 
 
 @contextmanager
@@ -58,52 +107,72 @@ def _uninterrupted() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin(task: Callable[[Item], Result], items: Sequence[Item]) -> tuple[int, BinaryIO]:
-    """Start a process that works on `items`; its id, and where its results can be read."""
+def _begin(task: Callable[[Item], Result], items: Sequence[Item], queue: _Queue) -> tuple[int, BinaryIO]:
+    """Start a process that works on items of the queue; its id, and where its results can be read."""
     source, sink = os.pipe()
     pid = os.fork()
     if pid:
         os.close(sink)
         _widen(source)
-        return pid, os.fdopen(source, "rb")
+        return pid, os.fdopen(source, "rb", buffering=0)
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends this one
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
         os.close(source)
         with os.fdopen(sink, "wb") as out:
-            for item in items:
-                out.write(_packed(task, item))
+            for number in queue.numbers():
+                out.write(_packed(task, items, number))
                 out.flush()
     finally:
         os._exit(0)  # whatever happened, nothing of the first process's work is done twice
 
 
-def _packed(task: Callable[[Item], Result], item: Item) -> bytes:
+def _own(task: Callable[[Item], Result], items: Sequence[Item], queue: _Queue) -> dict[int, Result]:
+    """The result of an item that this process works on, if one is left to begin."""
+    number = queue.take()
+    return {} if number is None else {number: task(items[number])}
+
+
+def _packed(task: Callable[[Item], Result], items: Sequence[Item], number: int) -> bytes:
     failed = False
     try:
-        data = pickle.dumps(task(item), pickle.HIGHEST_PROTOCOL)
+        data = pickle.dumps(task(items[number]), pickle.HIGHEST_PROTOCOL)
     except BaseException as problem:  # it is raised where somebody can handle it
         failed = True
         data = pickle.dumps((isinstance(problem, EnvironmentFault), f"{type(problem).__name__}: {problem}"))
-    return _SIZE.pack(len(data), failed) + data
+    return _HEAD.pack(number, len(data), failed) + data
 
 
-def _receive(other: tuple[int, BinaryIO]) -> Result:  # type: ignore[type-var]
-    pid, source = other
-    head = source.read(_SIZE.size)
-    size, failed = _SIZE.unpack(head) if len(head) == _SIZE.size else (0, False)
-    data = source.read(size)
-    if not size or len(data) < size:
-        raise EnvironmentFault(
-            f"a worker process ({pid}) was ended from outside, perhaps for want of memory; "
-            "run again, or with --num-proc 1"
-        )
+def _received(others: dict[BinaryIO, int], wait: float | None = None) -> dict[int, Result]:
+    """The results that other processes have sent; waits for the first one, or `wait` seconds."""
+    sources, _, _ = select(list(others), [], [], wait)
+    return dict(_receive(source, others[source]) for source in sources)
+
+
+def _receive(source: BinaryIO, pid: int) -> tuple[int, Result]:
+    number, size, failed = _HEAD.unpack(_exactly(source, _HEAD.size, pid))
+    data = _exactly(source, size, pid)
     found = pickle.loads(data)  # noqa: S301 (from a process of our own, through a pipe that only it has)
     if not failed:
-        return found  # type: ignore[no-any-return]
+        return number, found
     is_environment, message = found
     raise EnvironmentFault(message.partition(": ")[2]) if is_environment else InternalError(message)
+
+
+def _exactly(source: BinaryIO, size: int, pid: int) -> bytes:
+    """`size` bytes; unbuffered, so that what has not been read can be waited for."""
+    parts: list[bytes] = []
+    while size:
+        part = source.read(size)
+        if not part:
+            raise EnvironmentFault(
+                f"a worker process ({pid}) was ended from outside, perhaps for want of memory; "
+                "run again, or with --num-proc 1"
+            )
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
 
 
 def _widen(pipe: int) -> None:

@@ -61,10 +61,10 @@ class Judge:
         """
         good: list[Good] = []
         first, parse, always = tally.lines, self._parse or _no_parser, self._content.needs_all
-        suspects = self._suspects.of(block.lines)
+        suspects = self._suspects.of(block)
         tally.lines += len(block.lines)
         tally.records += len(block.lines)
-        for index, record in enumerate(decode_lines(block.lines, self._reads)):
+        for index, record in enumerate(decode_lines(block.lines, self._reads, block.whole)):
             if record is None:
                 tally.records -= 1
                 tally.add_once("J023", first + index)

@@ -6,9 +6,10 @@ may be written as \\u003c.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import accumulate
 
+from sftcli.read import LineBlock
 from sftcli.validate.content import ALL, CHARACTERS, CONTROL, FENCE, SECRET, THINK, ContentRules
 from sftcli.validate.secrets import ANCHORS, WEB_TOKEN_ANCHORS
 
@@ -41,10 +42,10 @@ class Suspects:
         wanted = ({text: group & rules.groups for text, group in table.items()} for table in tables)
         self._finders = [_finder(table) for table in wanted if any(table.values())]
 
-    def of(self, lines: Sequence[bytes]) -> Mapping[int, int]:
+    def of(self, block: LineBlock) -> Mapping[int, int]:
         """The suspicious lines by their index, each with the groups of rules to look for."""
         found: dict[int, int] = {}
-        joined = b"\n".join(lines)
+        lines, joined = block.lines, block.text
         if not joined.isascii() or _DELETE in joined:
             odd = (index for index, line in enumerate(lines) if not line.isascii() or _DELETE in line)
             found = dict.fromkeys(odd, CHARACTERS)

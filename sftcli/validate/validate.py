@@ -20,7 +20,7 @@ from sftcli.validate.settings import Settings
 from sftcli.validate.tally import Limits, Tally
 from sftcli.validate.together import Together
 
-_SPLIT_BYTES = 4 << 20
+_SPLIT_BYTES = 2 << 20
 _MOST_WORKERS = 8
 
 
