@@ -153,15 +153,21 @@ def _written(words: list[str]) -> Path | None:
     return None
 
 
-def _lay_out(folder: Path, pages: list[Path]) -> None:
-    """Put what the commands name into the folder where they run."""
-    for name, path in (BUNDLED | SHARED).items():
+def _lay_out(page: Path, scratch: Path, model: Path) -> Path:
+    """A folder of the page's own with what its commands name; they write there too."""
+    folder = scratch / page.stem
+    folder.mkdir()
+    for name, path in (BUNDLED | SHARED | {MODEL: model}).items():
         if path.exists():
             (folder / name).symlink_to(path)
+    return folder
+
+
+def _train(model: Path, pages: list[Path]) -> None:
     if find_spec("torch") and any(f" {MODEL}" in page.read_text(encoding="utf-8") for page in pages):
         from tiny_model import train
 
-        train(folder / MODEL, BUNDLED["gsm8k.jsonl"], BUNDLED["qa.yaml"])
+        train(model, BUNDLED["gsm8k.jsonl"], BUNDLED["qa.yaml"])
 
 
 def main() -> int:
@@ -171,11 +177,12 @@ def main() -> int:
     options = parser.parse_args()
     pages = options.pages or sorted(DOCS.glob("*.md"))
     stale: list[str] = []
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        _lay_out(folder, [] if options.check else pages)
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        model = scratch / "model"
+        _train(model, [] if options.check else pages)
         for path in pages:
-            page = Page(path, folder, options.check)
+            page = Page(path, _lay_out(path, scratch, model), options.check)
             page.make()
             stale += page.stale
     if options.check and stale:
