@@ -1,11 +1,23 @@
-"""TokenBatch: the rows of one batch as flat arrays; ids and mask are sliced and joined together."""
+"""TokenBatch and Rows: many rows as flat arrays, before and after it is settled what is written."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from sftcli.rendered import Outline
+
+Value = TypeVar("Value", bound=np.generic)
+Objects = npt.NDArray[np.object_]
+
 IGNORE = -100  # the label of an untrained token: ignored by cross entropy in every framework
+
+
+def objects(values: Sequence[Any]) -> Objects:
+    """The values as an array of objects, whatever they are."""
+    return np.fromiter(values, np.object_, len(values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,16 +26,19 @@ class TokenBatch:
 
     ids: int32[T]. offsets: int64[R + 1], row r is ids[offsets[r]:offsets[r + 1]].
     trained: bool[T]. piece: int32[T], the index of the token's piece in its Rendered row.
-    line: int64[R], the input line each row came from. straddles: int32[R, 2], the tokens that lie
-    across a mask boundary, those masked and those trained.
+    outlines: R Outlines, whose pieces these are. line: int64[R], the input line each row came from.
+    straddles: int32[R, 2], the tokens that lie across a mask boundary, those masked and those trained.
+    carried: columns of R values that go with the rows, by name.
     """
 
     ids: npt.NDArray[np.int32]
     offsets: npt.NDArray[np.int64]
     trained: npt.NDArray[np.bool_]
     piece: npt.NDArray[np.int32]
+    outlines: Objects
     line: npt.NDArray[np.int64]
     straddles: npt.NDArray[np.int32]
+    carried: Mapping[str, Objects] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -55,6 +70,56 @@ class TokenBatch:
             offsets=np.concatenate(([0], np.cumsum(lengths[rows]))),
             trained=self.trained[tokens],
             piece=self.piece[tokens],
+            outlines=self.outlines[rows],
             line=self.line[rows],
             straddles=self.straddles[rows],
+            carried={name: values[rows] for name, values in self.carried.items()},
+        )
+
+    def of_pieces(self, values_of: Callable[[Outline], npt.NDArray[Value]]) -> npt.NDArray[Value]:
+        """T values: for each token that of its piece; `values_of` an outline has one for each piece."""
+        numbers: dict[Outline, int] = {}
+        which = np.array([numbers.setdefault(outline, len(numbers)) for outline in self.outlines], np.int64)
+        tables = [values_of(outline) for outline in numbers]
+        firsts = np.cumsum([0, *map(len, tables)])
+        if not tables:
+            return values_of(Outline(()))
+        return np.concatenate(tables)[np.repeat(firsts[which], self.lengths) + self.piece]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """R rows with T tokens in all, as they are written but for their layout.
+
+    ids: int32[T]. trained: bool[T]. offsets: int64[R + 1], row r is ids[offsets[r]:offsets[r + 1]].
+    documents: int64[D], the tokens of each document, in order; document_offsets: int64[R + 1], row r
+    holds the documents [document_offsets[r], document_offsets[r + 1]), which are more than one only
+    where rows are packed. weights: float32[T], the loss weight of each token, 0 where it is not
+    trained; None where all weights are 1. turns: int16[T], each token's message, -1 for template text
+    of none; None where nobody asked for them. carried: columns of D values by name.
+    """
+
+    ids: npt.NDArray[np.int32]
+    trained: npt.NDArray[np.bool_]
+    offsets: npt.NDArray[np.int64]
+    documents: npt.NDArray[np.int64]
+    document_offsets: npt.NDArray[np.int64]
+    weights: npt.NDArray[np.float32] | None = None
+    turns: npt.NDArray[np.int16] | None = None
+    carried: Mapping[str, Objects] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @classmethod
+    def of(cls, batch: TokenBatch, **more: Any) -> "Rows":
+        """Each row of a batch as a row of one document. `more`: weights and turns."""
+        return cls(
+            batch.ids,
+            batch.trained,
+            batch.offsets,
+            documents=batch.lengths,
+            document_offsets=np.arange(len(batch) + 1),
+            carried=batch.carried,
+            **more,
         )

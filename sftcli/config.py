@@ -22,7 +22,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     `template` None means the tokenizer's own chat template or, where it has none, the prompt
     template that goes with the record format. `template_args`, `spans` and `injected` are for Jinja
     chat templates (see ChatTemplate). `select` and `ignore` name the rules that are on beside the
-    errors of the stages. `compression` None means the format's default.
+    errors of the stages. `compression` None means the format's default. `loss_weight` is the weight
+    of a role's tokens. `truncation_side` is the end of a prompt that is cut off (`truncation: prompt`).
+    `pad` is none, max-length or multiple-of:N. `columns` and `keep` add to those of the layout: `keep`
+    names fields of the records. `val_size` is a share such as 1%, or a number of rows.
     """
 
     inputs: list[str] = []
@@ -39,8 +42,23 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     system: str | None = None
     train_on: TrainOn = "assistant"
     train_on_eos: TrainOnEos = "turn"
+    loss_weight: dict[str, float] = {}
     max_length: int | None = None
-    truncation: Literal["drop"] = "drop"
+    truncation: Literal["drop", "error", "right", "left", "turns", "prompt"] = "drop"
+    truncation_side: Literal["left", "right"] = "right"
+    min_trained: int = 1
+    packing: Literal["none", "bfd", "wrapped"] = "none"
+    pad: str = "none"
+    padding_side: Literal["left", "right"] = "right"
+    layout: Literal["causal", "shifted", "seq2seq", "steps"] = "causal"
+    labels_dtype: Literal["int32", "int64"] = "int32"
+    columns: list[Literal["length", "source", "turn_ids", "loss_mask"]] = []
+    keep: list[str] = []
+    profile: Literal["trl", "axolotl", "llama-factory", "megatron", "skyrl", "olmo"] | None = None
+    val_size: str | int | None = None
+    shuffle: bool = False
+    seed: int = 0
+    dedup: Literal["none", "exact", "prompt"] = "none"
     limit: int | None = None
     on_error: Literal["fail", "skip", "quarantine"] = "fail"
     select: list[str] = []
@@ -71,22 +89,8 @@ def load_config(path: str | None, flags: Mapping[str, Any]) -> Config:
         check_keys(data, Config.__struct_fields__, path, ConfigError)
         convert(data, Config, path)
     data |= {key: value for key, value in flags.items() if value not in (None, (), [], {})}
+    from sftcli.config_checks import check
+
     config = convert(data, Config, OPTIONS)
-    _check(config)
+    check(config)
     return config
-
-
-def _check(config: Config) -> None:
-    if config.select or config.ignore:
-        from sftcli.rules.catalogue import selected
-
-        selected(config.select, (), config.ignore)
-    for key in ("max_length", "limit"):
-        value = getattr(config, key)
-        if value is not None and value < 1:
-            raise ConfigError(f"{key}: expected 1 or more, found {value}")
-    if config.codec not in COMPRESSIONS[config.format]:
-        raise ConfigError(
-            f"--compression {config.codec} does not go with --format {config.format}, "
-            f"which takes {', '.join(COMPRESSIONS[config.format])}"
-        )

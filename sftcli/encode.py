@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from sftcli.batch import TokenBatch
+from sftcli.batch import TokenBatch, objects
 from sftcli.engine import Encoded, Engine
 from sftcli.rendered import Rendered
 from sftcli.run_plan import TEXT
@@ -60,7 +60,9 @@ def encode_runs(runs: Runs, engine: Engine) -> TokenBatch:
             piece[place], trained[place] = runs.piece[owner], runs.trained[owner]
             row = int(np.searchsorted(offsets, place, "right")) - 1
             straddles[row, int(trained[place])] += 1
-    return TokenBatch(ids, offsets, trained, piece, np.array(runs.lines, np.int64), straddles)
+    return TokenBatch(
+        ids, offsets, trained, piece, objects(runs.outlines), np.array(runs.lines, np.int64), straddles
+    )
 
 
 def _stops(counts: Ints | npt.NDArray[np.bool_]) -> Ints:

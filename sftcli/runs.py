@@ -32,12 +32,14 @@ class Runs:
 
     token: int32[S], each segment's id, or TEXT. size: int64[S], its UTF-8 bytes, 0 for a token.
     piece, trained: int32[S] and bool[S], its piece (its index in the row) and mask. row_segments:
-    int64[R], how many segments each row has. texts: the N runs; sizes: int64[N], their UTF-8 bytes;
-    leads: bool[N], whether each stands at the very start of its row. lines: the input line of each
-    row. control_text: whether each row holds the text of a control token in its content.
+    int64[R], how many segments each row has. outlines: the R rows' own. texts: the N runs; sizes:
+    int64[N], their UTF-8 bytes; leads: bool[N], whether each stands at the very start of its row. lines:
+    the input line of each row. control_text: whether each row holds the text of a control token in its
+    content.
     """
 
     lines: Sequence[int]
+    outlines: Sequence[Outline]
     token: npt.NDArray[np.int32]
     size: Ints
     piece: npt.NDArray[np.int32]
@@ -84,6 +86,7 @@ class RunBuilder:
     def build(self, rows: Sequence[Rendered], lines: Sequence[int]) -> Runs:
         """The runs of R rows; `lines` are the R input lines they came from."""
         plans: list[RunPlan] = []
+        outlines = [row.outline for row in rows]
         texts: list[str] = []
         sizes: list[int] = []  # of the data
         control_text: list[bool] = []
@@ -97,7 +100,7 @@ class RunBuilder:
             sizes += [len(text) if text.isascii() else len(text.encode()) for text in data]
             texts += plan.texts(data)
             plans.append(plan)
-        return _joined(plans, texts, sizes, lines, control_text)
+        return _joined(plans, outlines, texts, sizes, lines, control_text)
 
     def _holds_control_text(self, data: Sequence[str]) -> bool:
         # A look for one character, then for two, is many times faster than the pattern alone.
@@ -202,7 +205,12 @@ class RunBuilder:
 
 
 def _joined(
-    plans: list[RunPlan], texts: list[str], sizes: list[int], lines: Sequence[int], control_text: list[bool]
+    plans: list[RunPlan],
+    outlines: list[Outline],
+    texts: list[str],
+    sizes: list[int],
+    lines: Sequence[int],
+    control_text: list[bool],
 ) -> Runs:
     """The plans' segments and runs laid end to end; `sizes` are those of the data, in order."""
     numbers = {plan: number for number, plan in enumerate(dict.fromkeys(plans))}
@@ -214,6 +222,7 @@ def _joined(
     run_starts = np.cumsum(runs[:, 0]) - runs[:, 0]
     return Runs(
         lines=lines,
+        outlines=outlines,
         token=token,
         size=size,
         piece=segments[:, 2],

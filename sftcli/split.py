@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sftcli.batch import TokenBatch
+from sftcli.batch import Rows, TokenBatch
 from sftcli.encode import encode_runs
 from sftcli.errors import RecordError
 from sftcli.fit import fit
 from sftcli.job import Job
+from sftcli.layout import Layout
 from sftcli.parse import decode_lines, in_the_data, make_reject
 from sftcli.plan import Split
 from sftcli.read import LineBlock
@@ -53,7 +54,7 @@ def process_split(
 ) -> SplitReport:
     """Read, parse, render, encode, fit and write one split; the result depends on nothing else."""
     config = run.job.config
-    with open_shard(shard, config.format, config.codec) as write:
+    with open_shard(shard, Layout(), config.format, config.codec) as write:
         return read_split(split, run, write, budget, progress)
 
 
@@ -185,7 +186,7 @@ def _encode_block(
         kept(np.isin(np.array(runs.lines), batch.line, assume_unique=True))
     if len(batch):
         report.count_rows(batch, block)
-        write(batch)
+        write(Rows.of(batch))
 
 
 def _head(block: LineBlock, records: int) -> LineBlock:

@@ -22,13 +22,13 @@ from hypothesis import strategies as st
 from test_cli import imported, session
 
 from sftcli.errors import EnvironmentFault, UsageError
+from sftcli.layout import Layout
 from sftcli.manifest import file_facts, is_sealed, pretty_json, sealed
 from sftcli.rules.folder import RULES
 from sftcli.verify import Asked, verify
 from sftcli.verify.facts import read_facts
 from sftcli.verify.rows import check_unit
 from sftcli.view.shards import Shard
-from sftcli.write import schema
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("verify-*.txt"))
 PROBLEMS = EXAMPLES / "gsm8k.jsonl"
@@ -472,7 +472,11 @@ def packed(
 
 def put_rows(out: Path, rows: Rows) -> None:
     """These rows in the place of the folder's, with a manifest that counts them."""
-    types = schema() if set(rows[0]) == set(schema().names) else [(name, COLUMNS[name]) for name in rows[0]]
+    types = (
+        Layout().schema
+        if set(rows[0]) == set(Layout().names)
+        else [(name, COLUMNS[name]) for name in rows[0]]
+    )
     put_table(shard_of(out), pa.Table.from_pylist(rows, schema=pa.schema(types)))
     tokens = sum(sum(value != 0 for value in row["attention_mask"] or []) for row in rows)
     trained = sum(label not in (-100, None) for row in rows for label in row["labels"] or [])
@@ -705,7 +709,7 @@ def any_rows(draw: st.DrawFn) -> Rows:
 def test_the_quick_checks_find_what_slow_ones_find(rows: Rows) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.arrow"
-        put_table(path, pa.Table.from_pylist(rows, schema=schema()))
+        put_table(path, pa.Table.from_pylist(rows, schema=Layout().schema))
         check = check_unit(Shard(path), 0, vocabulary=10)
     slow = slow_faults(rows, 10)
     assert {code: (fault.rows, fault.first) for code, fault in check.faults.items()} == {

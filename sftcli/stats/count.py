@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sftcli.batch import TokenBatch
+from sftcli.batch import Rows
 
 
 @dataclass
@@ -25,9 +25,9 @@ class RowCounts:
     first: Counter[int] = field(default_factory=Counter)
     documents: Counter[int] = field(default_factory=Counter)
 
-    def add_batch(self, batch: TokenBatch) -> None:
-        """Count the rows of a batch that is to be written."""
-        self.add(batch.ids, batch.trained, batch.offsets, batch.lengths)
+    def add_rows(self, rows: Rows) -> None:
+        """Count rows that are to be written."""
+        self.add(rows.ids, rows.trained, rows.offsets, np.diff(rows.offsets))
 
     def add(
         self,

@@ -34,7 +34,7 @@ def measure_raw(config: Config, source: str, progress: Callable[[Run], Progress]
     for split in run.splits:
         left = None if config.limit is None else config.limit - total.records
         budget = Budget(left, fatal=None, kept=0)
-        total.add(read_split(split, run, rows.add_batch, budget, tell, watch.count))
+        total.add(read_split(split, run, rows.add_rows, budget, tell, watch.count))
     total.check_sum()
     job, turns = run.job, watch.turns
     unknown = {}

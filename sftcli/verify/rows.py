@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from sftcli.batch import IGNORE
+from sftcli.layout import Layout
 from sftcli.view.marks import Bools, Ints, sums
 from sftcli.view.shards import Lists, Shard, lists_of
-from sftcli.write import schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,7 +70,7 @@ def check_unit(shard: Shard, unit: int, vocabulary: int) -> UnitCheck:
 
 def wrong_names(columns: list[str]) -> str | None:
     """What is wrong with the names of a shard's columns."""
-    needed = schema().names
+    needed = Layout().names
     missing = [name for name in needed if name not in columns]
     unknown = [name for name in columns if name not in (*needed, *_OPTIONAL)]
     if missing or unknown or len(set(columns)) < len(columns):
@@ -82,7 +82,7 @@ def _types(arrays: "dict[str, pa.Array]") -> Fault | None:
     import pyarrow as pa
 
     types = {name: pa.list_(pa.int32()) for name in _OPTIONAL}
-    types |= {column.name: column.type for column in schema()}
+    types |= {column.name: column.type for column in Layout().schema}
     for name, array in arrays.items():
         if not (pa.types.is_list(array.type) and array.type.value_type == types[name].value_type):
             own, wanted = (
