@@ -51,9 +51,7 @@ class TokenBatch:
     @property
     def trained_counts(self) -> npt.NDArray[np.int64]:
         """int64[R]: trained tokens in each row."""
-        # reduceat takes one element for an empty row, and needs one to be there.
-        flags = np.append(self.trained, np.False_)
-        return np.add.reduceat(flags, self.offsets[:-1], dtype=np.int64) * (self.lengths > 0)
+        return _true_counts(self.trained, self.offsets)
 
     def labels(self) -> npt.NDArray[np.int32]:
         """int32[T]: the id where a token is trained, else IGNORE; not shifted."""
@@ -94,9 +92,10 @@ class Rows:
     ids: int32[T]. trained: bool[T]. offsets: int64[R + 1], row r is ids[offsets[r]:offsets[r + 1]].
     documents: int64[D], the tokens of each document, in order; document_offsets: int64[R + 1], row r
     holds the documents [document_offsets[r], document_offsets[r + 1]), which are more than one only
-    where rows are packed. weights: float32[T], the loss weight of each token, 0 where it is not
-    trained; None where all weights are 1. turns: int16[T], each token's message, -1 for template text
-    of none; None where nobody asked for them. carried: columns of D values by name.
+    where rows are packed: then the first token of each document is untrained, since nothing in its row
+    predicts it. weights: float32[T], the loss weight of each token, 0 where it is not trained; None
+    where all weights are 1. turns: int16[T], each token's message, -1 for template text of none; None
+    where nobody asked for them. carried: columns of D values by name.
     """
 
     ids: npt.NDArray[np.int32]
@@ -111,6 +110,33 @@ class Rows:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """int64[R]: tokens in each row."""
+        return np.diff(self.offsets)
+
+    @property
+    def trained_counts(self) -> npt.NDArray[np.int64]:
+        """int64[R]: trained tokens in each row."""
+        return _true_counts(self.trained, self.offsets)
+
+    def select(self, rows: npt.NDArray[np.bool_]) -> "Rows":
+        """The rows where `rows` (bool[R]) is true, in order."""
+        if rows.all():
+            return self
+        per_row = np.diff(self.document_offsets)
+        tokens, documents = np.repeat(rows, self.lengths), np.repeat(rows, per_row)
+        return Rows(
+            ids=self.ids[tokens],
+            trained=self.trained[tokens],
+            offsets=np.concatenate(([0], np.cumsum(self.lengths[rows]))),
+            documents=self.documents[documents],
+            document_offsets=np.concatenate(([0], np.cumsum(per_row[rows]))),
+            weights=None if self.weights is None else self.weights[tokens],
+            turns=None if self.turns is None else self.turns[tokens],
+            carried={name: values[documents] for name, values in self.carried.items()},
+        )
+
     @classmethod
     def of(cls, batch: TokenBatch, **more: Any) -> "Rows":
         """Each row of a batch as a row of one document. `more`: weights and turns."""
@@ -123,3 +149,11 @@ class Rows:
             carried=batch.carried,
             **more,
         )
+
+
+def _true_counts(flags: npt.NDArray[np.bool_], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """int64[R]: how many of each row's flags are true."""
+    # reduceat takes one element for an empty row, and needs one to be there.
+    counts = np.add.reduceat(np.append(flags, np.False_), offsets[:-1], dtype=np.int64)
+    found: npt.NDArray[np.int64] = counts * (np.diff(offsets) > 0)
+    return found
