@@ -16,7 +16,7 @@ from zlib import crc32
 from sftcli.conversation import Conversation
 from sftcli.errors import TemplateError, TokenizerError
 from sftcli.jinja.layout import Markers
-from sftcli.render import MaskPolicy
+from sftcli.mask import MaskPolicy
 from sftcli.rendered import Rendered
 from sftcli.tokenizer import Tokenizer
 

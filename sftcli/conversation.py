@@ -8,12 +8,17 @@ Role = Literal["system", "user", "assistant", "tool"]
 TrainOn = Literal["assistant", "last", "all"]
 TrainOnEos = Literal["turn", "last", "none", "all"]
 
+# A token's weight is a product of two, and must be neither 0 nor infinite as a 32-bit float.
+MIN_WEIGHT, MAX_WEIGHT = 1e-9, 1e9
+WEIGHTS = "0, or a number from 1e-9 to 1e9"
+
 
 class Message(msgspec.Struct, gc=False):
     """One turn.
 
     `trained` is the record's own flag (`train`, `weight`, ...), None where it has none.
-    `tool_calls` and the fields after it are kept for templates that lay them out.
+    `tool_calls` and the fields after it are kept for templates that lay them out. `weight` is the
+    record's own, of the loss of a trained message; 1 where `trained` is all that it says.
     """
 
     role: Role
@@ -23,6 +28,7 @@ class Message(msgspec.Struct, gc=False):
     tool_call_id: str | None = None
     name: str | None = None
     reasoning_content: str | None = None
+    weight: float = 1.0
 
 
 class Segment(msgspec.Struct, gc=False):

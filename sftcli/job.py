@@ -1,14 +1,17 @@
 """Job: everything that turns a line into tokens, made once from a Config."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Union
 
 from sftcli.config import Config
+from sftcli.conversation import Conversation
 from sftcli.errors import ConfigError, RecordError, TemplateError
+from sftcli.keep import keep_types
+from sftcli.mask import MaskPolicy
 from sftcli.parse import NOTHING_READ, Parser, Reads, decode_line, detect_format, keys_read, make_parser
-from sftcli.render import MaskPolicy, PromptRenderer, Renderer, RoleRenderer, render_segments
+from sftcli.render import PromptRenderer, Renderer, RoleRenderer, render_segments
 from sftcli.templates import PromptTemplate, RoleTemplate, as_jinja, load_template
 from sftcli.tokenizer import Tokenizer, load_tokenizer, names_of
 from sftcli.yamlfile import nearest
@@ -24,7 +27,11 @@ AnyTemplate = Union[RoleTemplate, PromptTemplate, "ChatTemplate"]
 
 @dataclass(frozen=True)
 class Job:
-    """What a run does to each line. `template` is the name that reports show."""
+    """What a run does to each line.
+
+    `template` is the name that reports show. `keep` are the types of the fields that go along with
+    each row, by name: string, int64, double or bool.
+    """
 
     config: Config
     tokenizer: Tokenizer
@@ -34,6 +41,15 @@ class Job:
     parse: Parser
     render: Renderer
     layout: "AnyTemplate | None"
+    keep: Mapping[str, str]
+
+    def weights_of(self, conversation: Conversation) -> tuple[float, ...]:
+        """The loss weights of a record's own messages, by turn; empty where all of them are 1."""
+        messages = conversation.messages
+        if isinstance(self.layout, PromptTemplate):
+            messages = messages[-2:]  # its turns are the prompt and the answer, whatever comes before them
+        weights = tuple(message.weight for message in messages)
+        return () if weights.count(1.0) == len(weights) else weights
 
     def tokenizer_files(self) -> dict[str, bytes]:
         """The tokenizer to save with the rows, its chat template the one that they were made with.
@@ -68,10 +84,11 @@ def make_job(config: Config, tokenizer: Tokenizer, sample: Sequence[bytes]) -> J
         tokenizer=tokenizer,
         record_format=record_format,
         template=template.name if template else record_format,
-        reads=keys_read(record_format, config.field, (name for some in fields for name in some)),
-        parse=make_parser(record_format, config.field, fields),
+        reads=keys_read(record_format, config.field, (name for some in fields for name in some), config.keep),
+        parse=make_parser(record_format, config.field, fields, weighted=bool(config.loss_weight)),
         render=_renderer(template, tokenizer, config),
         layout=template,
+        keep=keep_types(config.keep, _records(sample)) if config.keep else {},
     )
 
 
@@ -146,7 +163,9 @@ def _records(sample: Sequence[bytes]) -> list[dict[str, object]]:
 
 
 def _renderer(template: AnyTemplate | None, tokenizer: Tokenizer, config: Config) -> Renderer:
-    policy = MaskPolicy(config.train_on, config.train_on_eos)
+    policy = MaskPolicy.of(config.train_on, config.train_on_eos, config.loss_weight)
+    if template is None or isinstance(template, PromptTemplate):
+        _check_weights(template, config.loss_weight)
     if template is None:
         return partial(
             render_segments, begin=tokenizer.bos, end=tokenizer.specials["eos"] or "", policy=policy
@@ -158,6 +177,21 @@ def _renderer(template: AnyTemplate | None, tokenizer: Tokenizer, config: Config
     if config.system is not None and "system" not in (*template.optional, *template.required):
         raise ConfigError(f"--system: template {template.name!r} has no place for a system text")
     return PromptRenderer(template, policy, config.system)
+
+
+def _check_weights(template: PromptTemplate | None, loss_weight: Mapping[str, float]) -> None:
+    """Raise ConfigError for a weight of a role that no text of these rows has."""
+    other = next((role for role in loss_weight if role not in ("user", "assistant")), None)
+    if other is None:
+        return
+    if template is None:
+        roles = "segments have no such role; what is trained in them is the assistant's, the rest the user's"
+    else:
+        roles = (
+            f"template {template.name!r} lays out no such turn; its prompt, a system text included, is the "
+            "user's, and its answer the assistant's"
+        )
+    raise ConfigError(f"--loss-weight {other}: {roles}")
 
 
 def _check_control_tokens(template: str, needed: Sequence[str], tokenizer: Tokenizer) -> None:

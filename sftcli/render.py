@@ -4,33 +4,22 @@ The mask is decided here, where the text is laid down, and never searched for af
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-from sftcli.conversation import Conversation, Message, TrainOn, TrainOnEos
+from sftcli.conversation import Conversation, Message, Segment
 from sftcli.errors import RecordError
+from sftcli.mask import MaskPolicy
 from sftcli.rendered import Outline, Piece, Rendered
 from sftcli.templates import PromptTemplate, RoleTemplate, TurnLayout
 
 _ONLY_END = "the answer is empty but for the text of the terminator; drop the record or fill it in"
 
 Renderer = Callable[[Conversation], Rendered]
+Flags = tuple[bool | None, bool | None]  # those of a prompt's message and of its answer's
 
 _MAX_OUTLINES = 4096  # rows of ever new layouts must not fill the memory
 _MAX_KEPT_TURNS = 64
+_NO_FLAGS: Flags = (None, None)
 _EMPTY = ""  # in a shape: the message before it has no text
-
-
-@dataclass(frozen=True)
-class MaskPolicy:
-    """Which turns are trained, and which turns' terminators (MaskPolicy() is contract M2).
-
-    `train_on`: every assistant turn, the last one only, or all text. `train_on_eos`: the
-    terminator of each trained turn, of the last trained turn only, of none, or of every turn
-    whoever speaks (`all`, which includes a template's closing token).
-    """
-
-    train_on: TrainOn = "assistant"
-    train_on_eos: TrainOnEos = "turn"
 
 
 class RoleRenderer:
@@ -92,17 +81,16 @@ class RoleRenderer:
         """An answer that already ends in the terminator's text does not get a second one."""
         text = text.removesuffix(layout.end)
         text = text.strip() if self._template.trim else text
-        if not text and trained_turns(messages, self._policy)[turn]:
+        if not text and self._policy.turns(messages)[turn]:
             raise RecordError("empty_answer", f"message {turn}: {_ONLY_END}", path=("messages", turn))
         return text
 
     def _outline(self, messages: list[Message], turn: int, filled: list[bool]) -> Outline:
         """The pieces around the messages; `filled` tells which of these have text."""
         template, policy = self._template, self._policy
-        everything = policy.train_on == "all"
-        trained = trained_turns(messages, policy)
+        trained = policy.turns(messages)
         last = _last(trained)
-        pieces = [Piece(template.begin, False, everything)] if template.begin else []
+        pieces = [Piece(template.begin, False, policy.everything)] if template.begin else []
         merged: list[Piece] = []
         for index, (message, train) in enumerate(zip(messages, trained, strict=True)):
             place = (turn + index, message.role)
@@ -112,20 +100,19 @@ class RoleRenderer:
                 merged[bool(before) : 0] = [Piece("", True, train, *place)] * filled[index]
                 continue
             layout = template.roles[message.role]
-            end = _end_trained(policy, train, index == last)
+            around_it = policy.layout_trained(message.role)
             around = (
-                (layout.before, everything),
+                (layout.before, around_it),
                 (layout.lead, train),
-                (layout.end, end),
-                (layout.after, everything),
+                (layout.end, policy.end_trained(message.role, train, index == last)),
+                (layout.after, around_it),
             )
             laid = [Piece(text, False, flag, *place) for text, flag in around]
             laid[2:2] = [*merged, *[Piece("", True, train, *place)] * filled[index]]
             merged = []
             pieces += [piece for piece in laid if piece.content or piece.text]
         if template.close:
-            close = policy.train_on_eos == "all" or (everything and policy.train_on_eos != "none")
-            pieces.append(Piece(template.close, False, close))
+            pieces.append(Piece(template.close, False, policy.close_trained))
         return Outline(pieces)
 
     def _check_merge(self, messages: list[Message], turn: int) -> None:
@@ -164,7 +151,7 @@ class PromptRenderer:
         self._template = template
         self._policy = policy
         self._system = system
-        self._outlines: dict[tuple[int, ...], Outline] = {}
+        self._outlines: dict[tuple[object, ...], Outline] = {}
 
     def __call__(self, conversation: Conversation) -> Rendered:
         """The row's pieces. Raises RecordError where a field is missing or the answer is empty."""
@@ -182,24 +169,29 @@ class PromptRenderer:
                 raise RecordError("empty_answer", _ONLY_END)
         texts = prompt + answer
         empty = [index for index, text in enumerate(texts) if not text] if "" in texts else ()
-        outline = self._outlines.get((wording, *empty))
+        flags = _NO_FLAGS
+        if not conversation.fields:
+            asked, answered = conversation.messages[-2:]
+            flags = asked.trained, answered.trained
+        key = (wording, flags, *empty)
+        outline = self._outlines.get(key)
         if outline is None:
-            outline = self._outlines[(wording, *empty)] = self._outline(wording, empty)
+            outline = self._outlines[key] = self._outline(wording, flags, empty)
         parts = template.variants[wording][1] + template.completion
         data = [text for text, (_, is_field) in zip(texts, parts, strict=True) if is_field and text]
         return Rendered(outline, data, notes)
 
-    def _outline(self, wording: int, empty: Sequence[int]) -> Outline:
+    def _outline(self, wording: int, flags: Flags, empty: Sequence[int]) -> Outline:
         """The pieces of the template's parts, but those that are `empty`."""
-        template = self._template
-        everything = self._policy.train_on == "all"
+        template, policy = self._template, self._policy
+        asked, answered = policy.turns([Message("user", "", flags[0]), Message("assistant", "", flags[1])])
         prompt = template.variants[wording][1]
-        pieces = [Piece(template.begin, False, everything)] if template.begin else []
+        pieces = [Piece(template.begin, False, policy.everything)] if template.begin else []
         for index, (text, is_field) in enumerate(prompt + template.completion):
             if index not in empty:
-                place = (everything, 0, "user") if index < len(prompt) else (True, 1, "assistant")
+                place = (asked, 0, "user") if index < len(prompt) else (answered, 1, "assistant")
                 pieces.append(Piece("" if is_field else text, is_field, *place))
-        end = _end_trained(self._policy, True, True)
+        end = policy.end_trained("assistant", answered, answered)
         return Outline([*pieces, Piece(template.end, False, end, 1, "assistant")])
 
 
@@ -217,8 +209,7 @@ def render_segments(conversation: Conversation, begin: str, end: str, policy: Ma
     trained where the segment before it is.
     """
     segments = conversation.segments or []
-    everything = policy.train_on == "all"
-    pieces = [Piece(begin, False, everything)] if begin else []
+    pieces = [Piece(begin, False, policy.everything)] if begin else []
     notes: list[str] = []
     for index, segment in enumerate(segments):
         text = segment.text
@@ -228,26 +219,22 @@ def render_segments(conversation: Conversation, begin: str, end: str, policy: Ma
             text = text.removesuffix(end)
             notes.append("terminator_in_content")
         if text:
-            role = "assistant" if segment.trained else "user"
-            pieces.append(Piece(text, True, segment.trained or everything, index, role))
+            role = _role(segment)
+            pieces.append(Piece(text, True, policy.role_trained(role, segment.trained), index, role))
     if not any(piece.content for piece in pieces):
         raise RecordError("empty_text", "there is no text but that of control tokens; drop the record")
     if end:
-        last = next(segment.trained for segment in segments[::-1] if segment.text) or everything
-        pieces.append(Piece(end, False, _end_trained(policy, last, last), len(segments) - 1, ""))
+        last = next(segment for segment in segments[::-1] if segment.text)
+        role = _role(last)
+        trained = policy.role_trained(role, last.trained)
+        trained = policy.end_trained(role, trained, trained)
+        pieces.append(Piece(end, False, trained, len(segments) - 1, role))
     return Rendered.of(pieces, tuple(notes))
 
 
-def trained_turns(messages: list[Message], policy: MaskPolicy) -> list[bool]:
-    """Which messages are trained: the record's own flag where it has one, else the policy."""
-    if policy.train_on == "assistant":
-        return [m.role == "assistant" if m.trained is None else m.trained for m in messages]
-    everything = policy.train_on == "all"
-    last = _last([message.role == "assistant" for message in messages])
-    return [
-        (everything or index == last) if message.trained is None else message.trained
-        for index, message in enumerate(messages)
-    ]
+def _role(segment: Segment) -> str:
+    """Whose text a segment is taken to be."""
+    return "assistant" if segment.trained else "user"
 
 
 def _last(flags: list[bool]) -> int:
@@ -262,11 +249,3 @@ def with_system(messages: list[Message], system: str | None) -> list[Message]:
     if system is None or system == "" or messages[0].role == "system":
         return messages
     return [Message("system", system), *messages]
-
-
-def _end_trained(policy: MaskPolicy, turn_trained: bool, is_last_trained: bool) -> bool:
-    if policy.train_on_eos == "turn":
-        return turn_trained
-    if policy.train_on_eos == "last":
-        return is_last_trained
-    return policy.train_on_eos == "all"

@@ -5,14 +5,15 @@ whatever its text says.
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from sftcli.batch import Objects
 from sftcli.engine import Engine
 from sftcli.errors import TokenizerError
 from sftcli.rendered import Outline, Rendered
@@ -35,7 +36,7 @@ class Runs:
     int64[R], how many segments each row has. outlines: the R rows' own. texts: the N runs; sizes:
     int64[N], their UTF-8 bytes; leads: bool[N], whether each stands at the very start of its row. lines:
     the input line of each row. control_text: whether each row holds the text of a control token in its
-    content.
+    content. carried: columns of R values that go with the rows, by name.
     """
 
     lines: Sequence[int]
@@ -49,6 +50,7 @@ class Runs:
     sizes: Ints
     leads: npt.NDArray[np.bool_]
     control_text: list[bool]
+    carried: Mapping[str, Objects] = field(default_factory=dict)
 
     @property
     def control_text_rows(self) -> int:

@@ -4,7 +4,8 @@ import pytest
 
 from sftcli.chat_template import ChatTemplate
 from sftcli.conversation import Conversation, Message
-from sftcli.render import MaskPolicy, render_chat
+from sftcli.mask import MaskPolicy
+from sftcli.render import render_chat
 from sftcli.templates import RoleTemplate, as_jinja, builtin_names, load_template
 from sftcli.tokenizer import load_tokenizer
 

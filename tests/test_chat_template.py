@@ -21,7 +21,7 @@ from sftcli.conversation import Conversation, Message
 from sftcli.encode import Encoder
 from sftcli.engine import ReferenceEngine
 from sftcli.errors import RecordError, TemplateError, TokenizerError
-from sftcli.render import MaskPolicy
+from sftcli.mask import MaskPolicy
 from sftcli.rendered import Rendered
 from sftcli.tokenizer import Tokenizer, load_tokenizer
 

@@ -21,7 +21,8 @@ from sftcli.conversation import Conversation, Message
 from sftcli.crosscheck import EngineName, Engines
 from sftcli.engine import Encoded, FastEngine, Ints
 from sftcli.errors import TokenizerError
-from sftcli.render import MaskPolicy, render_chat
+from sftcli.mask import MaskPolicy
+from sftcli.render import render_chat
 from sftcli.rendered import Rendered
 from sftcli.templates import RoleTemplate, load_template
 from sftcli.tokenizer import Tokenizer, load_tokenizer

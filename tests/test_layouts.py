@@ -26,7 +26,8 @@ import sftcli
 from sftcli.chat_template import ChatTemplate
 from sftcli.conversation import Conversation, Message, TrainOn, TrainOnEos
 from sftcli.errors import RecordError
-from sftcli.render import MaskPolicy, render_chat, trained_turns
+from sftcli.mask import MaskPolicy
+from sftcli.render import render_chat
 from sftcli.rendered import Piece, Rendered
 from sftcli.templates import RoleTemplate, builtin_names, load_template
 from sftcli.tokenizer import Tokenizer
@@ -196,7 +197,7 @@ TOLD_OTHERWISE: dict[str, Callable[[Seen], bool]] = {
 
 def system_flag(messages: Sequence[Message], policy: MaskPolicy) -> bool:
     """Whether the terminator of a system message at the head is trained."""
-    trained = trained_turns(list(messages), policy)
+    trained = policy.turns(messages)
     last = trained[0] and not any(trained[1:])
     return {"turn": trained[0], "last": last, "none": False, "all": True}[policy.train_on_eos]
 

@@ -13,7 +13,8 @@ from sftcli.conversation import Conversation, Message, Segment, TrainOn, TrainOn
 from sftcli.encode import Encoder
 from sftcli.engine import Engine, FastEngine, ReferenceEngine, fast_engine_refusal
 from sftcli.errors import RecordError, TokenizerError
-from sftcli.render import MaskPolicy, render_chat, render_prompt, render_segments
+from sftcli.mask import MaskPolicy
+from sftcli.render import render_chat, render_prompt, render_segments
 from sftcli.rendered import Piece, Rendered
 from sftcli.templates import PromptTemplate, RoleTemplate, load_template
 from sftcli.tokenizer import Tokenizer

@@ -18,7 +18,8 @@ from sftcli.conversation import Conversation, Message
 from sftcli.encode import Encoder
 from sftcli.engine import FastEngine, ReferenceEngine, fast_engine_refusal
 from sftcli.errors import RecordError
-from sftcli.render import MaskPolicy, render_chat, render_prompt
+from sftcli.mask import MaskPolicy
+from sftcli.render import render_chat, render_prompt
 from sftcli.rendered import Piece, Rendered
 from sftcli.templates import RoleTemplate, builtin_names, load_template
 from sftcli.tokenizer import Tokenizer

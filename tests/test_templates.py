@@ -9,7 +9,8 @@ import pytest
 
 from sftcli.conversation import Conversation, Message
 from sftcli.errors import RecordError, TemplateError
-from sftcli.render import MaskPolicy, render_chat, render_prompt
+from sftcli.mask import MaskPolicy
+from sftcli.render import render_chat, render_prompt
 from sftcli.templates import PromptTemplate, RoleTemplate, builtin_names, load_template
 
 SPECIALS = {"bos": "<s>", "eos": "</s>", "pad": None, "sep": None, "unk": "<unk>"}

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sftcli.check.probes import PROBES
 from sftcli.conversation import Conversation
 from sftcli.errors import ConfigError, RecordError, TemplateError, TokenizerError
-from sftcli.render import MaskPolicy, RoleRenderer, render_prompt
+from sftcli.mask import MaskPolicy
+from sftcli.render import RoleRenderer, render_prompt
 from sftcli.rendered import Rendered
 from sftcli.templates import PromptTemplate, RoleTemplate, Template, builtin_names, load_template
 from sftcli.tokenizer import SPECIAL_NAMES, Tokenizer, load_tokenizer

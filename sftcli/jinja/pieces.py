@@ -11,7 +11,7 @@ from typing import TypeAlias
 from sftcli.jinja.layout import Layout
 from sftcli.jinja.proof import Row
 from sftcli.jinja.spans import Span
-from sftcli.render import MaskPolicy, trained_turns
+from sftcli.mask import MaskPolicy
 from sftcli.rendered import Outline, Piece, Rendered
 
 Part: TypeAlias = tuple[int, int, int]  # of a hole: its number, from where, to where (0: to its end)
@@ -39,12 +39,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Mask:
-    """Which template text is trained, by place. Later entries of `ranges` win."""
+    """Which text is trained, by place and by whose it is. Later entries of `ranges` win."""
 
     everything: bool
     ranges: list[tuple[int, int, bool]]
+    masked_roles: frozenset[str]
 
-    def at(self, place: int) -> bool:
+    def at(self, place: int, role: str) -> bool:
+        if role in self.masked_roles:
+            return False
         trained = self.everything
         for start, stop, flag in self.ranges:
             if start <= place < stop:
@@ -62,7 +65,7 @@ def make_plan(
 ) -> Plan:
     """What each character's piece is, for all rows laid out like this one."""
     layout = row.layout
-    roles = {row.first + index: message.role for index, message in enumerate(row.messages)}
+    roles = row.roles
     ends = _ends(layout, spans)
     mask = _mask(row, spans, ends, policy, train_injected)
     pieces: list[Piece] = []
@@ -74,7 +77,8 @@ def make_plan(
         )
         # One piece, or two where a generation prompt supplies the data's beginning.
         for start, stop in pairwise(mask.edges(hole.start, hole.stop)):
-            pieces.append(Piece("", True, mask.at(start), hole.turn, roles.get(hole.turn, "")))
+            role = roles.get(hole.turn, "")
+            pieces.append(Piece("", True, mask.at(start, role), hole.turn, role))
             parts.append((number, start - hole.start, stop - hole.start if stop < hole.stop else 0))
         at = hole.stop
     stop = len(layout.text)
@@ -89,33 +93,26 @@ def _mask(
     policy: MaskPolicy,
     train_injected: bool,
 ) -> _Mask:
-    flags = {row.first + index: flag for index, flag in enumerate(trained_turns(row.messages, policy))}
+    flags = {row.first + index: flag for index, flag in enumerate(policy.turns(row.messages))}
+    roles = row.roles
     last = max((turn for turn, flag in flags.items() if flag), default=None)
-    everything = policy.train_on == "all"
+    everything = policy.everything
     # An assistant's data is trained where it stands in its turn; a repetition elsewhere is not its answer.
     ranges = [
-        (hole.start, hole.stop, flags.get(hole.turn, everything))
+        (hole.start, hole.stop, everything if hole.field == "tools" else flags.get(hole.turn, everything))
         for hole in row.layout.holes
         if hole.turn not in spans
     ]
     ranges += [(*place, flags[span.turn]) for span in spans.values() for place in span.ranges]
     if not train_injected:
         ranges += [(*place, everything) for span in spans.values() for place in span.injected]
-    ranges += [(*place, _end_trained(policy, flags[turn], turn == last)) for turn, place in ends.items()]
+    ranges += [
+        (*place, policy.end_trained(roles[turn], flags[turn], turn == last)) for turn, place in ends.items()
+    ]
     close = _close(row.layout, spans)
     if close is not None:
-        ranges.append(
-            (*close, policy.train_on_eos == "all" or (everything and policy.train_on_eos != "none"))
-        )
-    return _Mask(everything, ranges)
-
-
-def _end_trained(policy: MaskPolicy, turn_trained: bool, is_last_trained: bool) -> bool:
-    if policy.train_on_eos == "turn":
-        return turn_trained
-    if policy.train_on_eos == "last":
-        return is_last_trained
-    return policy.train_on_eos == "all"
+        ranges.append((*close, policy.close_trained))
+    return _Mask(everything, ranges, policy.masked_roles)
 
 
 def _ends(layout: Layout, spans: Mapping[int, Span]) -> dict[int, tuple[int, int]]:
@@ -171,8 +168,8 @@ def _template_pieces(
     cuts = sorted({*mask.edges(low, high), *(place for place, _ in owners if low < place < high)})
     for start, stop in pairwise(cuts):
         turn = [owner for place, owner in owners if place <= start][-1]
-        piece = Piece(layout.text[start:stop], False, mask.at(start), turn, roles.get(turn, ""))
-        pieces.append(piece)
+        role = roles.get(turn, "")
+        pieces.append(Piece(layout.text[start:stop], False, mask.at(start, role), turn, role))
     return _joined(pieces)
 
 

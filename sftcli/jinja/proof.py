@@ -27,6 +27,11 @@ class Row:
     tool_data: list[Any] | None
     layout: Layout
 
+    @property
+    def roles(self) -> dict[int, str]:
+        """Whose each turn is."""
+        return {self.first + index: message.role for index, message in enumerate(self.messages)}
+
     @cached_property
     def assistants(self) -> list[int]:
         return [index for index, message in enumerate(self.messages) if message.role == "assistant"]

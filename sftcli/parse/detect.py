@@ -1,12 +1,13 @@
 """Which format the records are in, and the function that reads them."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from sftcli.conversation import Conversation
 from sftcli.errors import RecordError, UsageError
 from sftcli.parse.failure import Names, text_of, what_is_there
-from sftcli.parse.formats import FORMATS, Parser
+from sftcli.parse.formats import FORMATS, WITH_WEIGHTS, Parser
 from sftcli.parse.messages import rename
 
 TemplateFields = tuple[Sequence[str], Sequence[str]]  # those a prompt template requires, and may use
@@ -50,15 +51,20 @@ def format_of(record: Mapping[str, Any], prompt_fields: Sequence[str] = ()) -> s
     return None
 
 
-def make_parser(record_format: str, names: Names, template_fields: TemplateFields = ((), ())) -> Parser:
+def make_parser(
+    record_format: str, names: Names, template_fields: TemplateFields = ((), ()), *, weighted: bool = False
+) -> Parser:
     """The function from a record to its Conversation.
 
     `names` maps canonical field names to the data's own. `template_fields` are looked at for the
-    format `fields` alone. Raises UsageError for a format that does not exist.
+    format `fields` alone. `weighted`: the weight of a message may be any number, not just 0 and 1.
+    Raises UsageError for a format that does not exist.
     """
     if record_format not in FORMATS:
         raise UsageError(f"unknown record format {record_format!r}; known: {', '.join(FORMATS)}")
     to_conversation = FORMATS[record_format]
+    if weighted and record_format in WITH_WEIGHTS:
+        to_conversation = partial(to_conversation, weighted=True)
     required, optional = template_fields if record_format == "fields" else ((), ())
 
     def parse(record: dict[str, Any]) -> Conversation:

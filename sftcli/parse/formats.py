@@ -46,7 +46,7 @@ def alpaca(record: dict[str, Any], names: Names) -> Conversation:
     return Conversation(messages, record)
 
 
-def prompt_completion(record: dict[str, Any], names: Names) -> Conversation:
+def prompt_completion(record: dict[str, Any], names: Names, *, weighted: bool = False) -> Conversation:
     """`prompt` and `completion` (or `response`), both text or both lists of messages."""
     if names:
         record = rename(record, names)
@@ -54,8 +54,8 @@ def prompt_completion(record: dict[str, Any], names: Names) -> Conversation:
     prompt, completion = record.get("prompt"), record.get(answer)
     if isinstance(prompt, list) and isinstance(completion, list):
         # What the prompt's assistant said is context, and trained only where it is flagged.
-        asked = turns(prompt, ("prompt",), names, OPENAI, answers_trained=False)
-        answered = turns(completion, (answer,), names, OPENAI)
+        asked = turns(prompt, ("prompt",), names, OPENAI, answers_trained=False, weighted=weighted)
+        answered = turns(completion, (answer,), names, OPENAI, weighted=weighted)
         require_answer(answered, (answer,), names)
         return Conversation([*_system(record, names), *asked, *answered], tools=tools_of(record, names))
     if isinstance(prompt, list) and isinstance(completion, str):
@@ -70,14 +70,14 @@ def prompt_completion(record: dict[str, Any], names: Names) -> Conversation:
     return Conversation(messages, {**record, "completion": completion, "response": completion})
 
 
-def openai_messages(record: dict[str, Any], names: Names) -> Conversation:
+def openai_messages(record: dict[str, Any], names: Names, *, weighted: bool = False) -> Conversation:
     """OpenAI's `messages` of {role, content, ...}, and `tools`?."""
-    return _conversation(record, "messages", OPENAI, names)
+    return _conversation(record, "messages", OPENAI, names, weighted)
 
 
-def sharegpt(record: dict[str, Any], names: Names) -> Conversation:
+def sharegpt(record: dict[str, Any], names: Names, *, weighted: bool = False) -> Conversation:
     """`conversations` of {from, value}, `system`? and `tools`?."""
-    return _conversation(record, "conversations", SHAREGPT, names)
+    return _conversation(record, "conversations", SHAREGPT, names, weighted)
 
 
 def segments(record: dict[str, Any], names: Names) -> Conversation:
@@ -113,7 +113,7 @@ def fields(record: dict[str, Any], names: Names) -> Conversation:
     return Conversation(fields=rename(record, names) if names else record)
 
 
-FORMATS: Mapping[str, Callable[[dict[str, Any], Names], Conversation]] = {
+FORMATS: Mapping[str, Callable[..., Conversation]] = {
     "alpaca": alpaca,
     "prompt_completion": prompt_completion,
     "messages": openai_messages,
@@ -122,14 +122,18 @@ FORMATS: Mapping[str, Callable[[dict[str, Any], Names], Conversation]] = {
     "text": text,
     "fields": fields,
 }
+# Those whose messages may have a weight; they are told whether to read it (`weighted`).
+WITH_WEIGHTS = ("prompt_completion", "messages", "sharegpt")
 
 
-def _conversation(record: dict[str, Any], name: str, keys: tuple[str, str], names: Names) -> Conversation:
+def _conversation(
+    record: dict[str, Any], name: str, keys: tuple[str, str], names: Names, weighted: bool
+) -> Conversation:
     if names:
         record = rename(record, names)
     if name not in record:
         raise missing(record, name, (), names)
-    messages = turns(record[name], (name,), names, keys)
+    messages = turns(record[name], (name,), names, keys, weighted=weighted)
     require_answer(messages, (name,), names)
     if len(record) > 1:
         return Conversation([*_system(record, names), *messages], tools=tools_of(record, names))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sftcli.conversation import Message, Role
+from sftcli.conversation import MAX_WEIGHT, MIN_WEIGHT, WEIGHTS, Message, Role
 from sftcli.parse.failure import (
     Names,
     Place,
@@ -39,11 +39,18 @@ SHAREGPT: Keys = ("from", "value")
 
 
 def turns(
-    items: object, place: Place, names: Names, keys: Keys, answers_trained: bool | None = None
+    items: object,
+    place: Place,
+    names: Names,
+    keys: Keys,
+    answers_trained: bool | None = None,
+    *,
+    weighted: bool = False,
 ) -> list[Message]:
     """The messages of a list of turns.
 
-    `answers_trained` is for assistant turns without a flag of their own.
+    `answers_trained` is for assistant turns without a flag of their own. `weighted`: a turn's
+    `weight` may be any number.
     """
     if not isinstance(items, list):
         raise wrong_type(items, "a list of messages", place, names)
@@ -66,7 +73,7 @@ def turns(
             ):
                 messages.append(Message(ROLES[role], content))
                 continue
-        messages.append(_turn(item, (*place, index), names, keys, answers_trained))
+        messages.append(_turn(item, (*place, index), names, keys, answers_trained, weighted))
     return messages
 
 
@@ -84,9 +91,12 @@ def rename(record: Mapping[str, Any], names: Names) -> dict[str, Any]:
     return {**own, **mapped}
 
 
-def flag(item: Mapping[str, Any], place: Place, names: Names) -> bool | None:
-    """What the turn's own flags say, None where it has none."""
+def flag(
+    item: Mapping[str, Any], place: Place, names: Names, weighted: bool = False
+) -> tuple[bool | None, float]:
+    """What the turn's own flags say, None where it has none; and its weight, which is 1 unless `weighted`."""
     found: dict[str, bool] = {}
+    weight = 1.0
     for name in FLAGS:
         value = item.get(name)
         if value is None:
@@ -94,21 +104,39 @@ def flag(item: Mapping[str, Any], place: Place, names: Names) -> bool | None:
         if not isinstance(value, bool | int | float):
             raise wrong_type(value, "0, 1, true or false", (*place, name), names)
         if value not in (0, 1):
-            message = f"expected 0, 1, true or false, found {value}: weights in between are not supported yet"
-            raise fail("wrong_type", message, (*place, name), names)
+            _check_weight(value, name, (*place, name), names, weighted)
+            weight = float(value)
         found[name] = bool(value)
     if len(set(found.values())) > 1:
         said = ", ".join(f"{name} is {str(value).lower()}" for name, value in found.items())
         raise fail("flag_conflict", f"flags contradict each other: {said}", place, names)
-    return next(iter(found.values()), None)
+    return next(iter(found.values()), None), weight
 
 
-def _turn(item: object, place: Place, names: Names, keys: Keys, answers_trained: bool | None) -> Message:
+def _check_weight(value: float, name: str, place: Place, names: Names, weighted: bool) -> None:
+    """Raise RecordError for a flag that is neither 0 nor 1, unless it is a weight that can be used."""
+    if name != "weight":
+        cure = " (weights in between stand in `weight`)" if weighted else ""
+        raise fail("wrong_type", f"expected 0, 1, true or false, found {value}{cure}", place, names)
+    if not weighted:
+        message = (
+            f"expected 0, 1, true or false, found {value}; pass --loss-weight assistant=1 to write weights "
+            "into a column `loss_weights`"
+        )
+        raise fail("wrong_type", message, place, names)
+    if not MIN_WEIGHT <= value <= MAX_WEIGHT:
+        message = f"expected {WEIGHTS}, found {value}"
+        raise fail("wrong_type", message, place, names)
+
+
+def _turn(
+    item: object, place: Place, names: Names, keys: Keys, answers_trained: bool | None, weighted: bool
+) -> Message:
     if not isinstance(item, dict):
         raise wrong_type(item, f"a message {{{keys[0]}, {keys[1]}}}", place, names)
     name = _role(item, place, names, keys[0])
     role = ROLES.get(name, "assistant")
-    trained = flag(item, place, names)
+    trained, weight = flag(item, place, names, weighted)
     if trained is None and role == "assistant":
         trained = answers_trained
     calls = tool_calls(item, place, names)
@@ -129,6 +157,7 @@ def _turn(item: object, place: Place, names: Names, keys: Keys, answers_trained:
         tool_call_id=optional_text(item, "tool_call_id", place, names),
         name=optional_text(item, "name", place, names),
         reasoning_content=optional_text(item, "reasoning_content", place, names),
+        weight=weight,
     )
 
 

@@ -1,7 +1,7 @@
 """Which keys of a record are read: of these, a second one of the same name is an error."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sftcli.parse.failure import Names, Place
 
@@ -43,12 +43,14 @@ class Reads:
         return above[0] in self.fields and (key in self.inside or not self.whole.isdisjoint(above))
 
 
-def keys_read(record_format: str, names: Names, more: Iterable[str] = ()) -> Reads:
+def keys_read(record_format: str, names: Names, more: Iterable[str] = (), kept: Iterable[str] = ()) -> Reads:
     """What a format reads; `names` maps canonical names to the data's own.
 
-    `more` are the fields that a prompt template names.
+    `more` are the fields that a prompt template names, `kept` those that go along with a row, by the
+    data's own names.
     """
-    return _reads((*_FIELDS[record_format], *more), names)
+    reads = _reads((*_FIELDS[record_format], *more), names)
+    return replace(reads, fields=reads.fields.union(kept))
 
 
 def _reads(fields: Iterable[str], names: Names) -> Reads:

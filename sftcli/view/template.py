@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from sftcli.conversation import Conversation, Message, Role
-from sftcli.render import MaskPolicy, render_chat, render_prompt
+from sftcli.mask import MaskPolicy
+from sftcli.render import render_chat, render_prompt
 from sftcli.rendered import Rendered
 from sftcli.templates import RoleTemplate, Template, builtin_names, load_template
 from sftcli.view.cells import one_line, width_of

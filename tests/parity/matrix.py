@@ -23,7 +23,7 @@ from sftcli.conversation import Conversation
 from sftcli.encode import Encoder
 from sftcli.engine import ReferenceEngine
 from sftcli.errors import SftcliError
-from sftcli.render import MaskPolicy
+from sftcli.mask import MaskPolicy
 from sftcli.rendered import Rendered
 from sftcli.tokenizer import Tokenizer, load_tokenizer
 
