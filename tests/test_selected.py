@@ -154,7 +154,7 @@ def test_warnings_are_counted_and_errors_make_bad_records(
     assert findings(tmp_path / "out") == {
         "C005": finding("control_text", 1, "in.jsonl:5:67", "warning"),
         "C012": finding("prompt_ends_in_space", 2, "in.jsonl:2:29", "warning"),
-        "C014": finding("private_key", 1, "in.jsonl:2:59"),
+        "C014": finding("private_key", 1, "in.jsonl:2:60"),
         "R005": finding("bad_segments", 1, "in.jsonl:4:14"),
         "T003": finding("no_terminator", 1, "in.jsonl:3:1"),
         "T006": finding("straddle_trained", 1, "in.jsonl:5:1", "warning"),
@@ -167,7 +167,7 @@ def test_warnings_are_counted_and_errors_make_bad_records(
         tuple(reject[name] for name in ("line", "column", "rule", "code", "message")) for reject in rejects
     ]
     assert told == [
-        (2, 59, "C014", "private_key", "a private key"),
+        (2, 60, "C014", "private_key", "a private key"),
         (3, 1, "T003", "no_terminator", "an answer is not ended by a token that is trained"),
         (4, 14, "R005", "bad_segments", "segments: the list of segments is empty"),
     ]
@@ -251,7 +251,7 @@ def test_stats_leave_out_what_prepare_leaves_out(tmp_path: Path) -> None:
     assert {name: reason.first for name, reason in measured.rejected.items()} == {
         "bad_segments": f"{source}:4:14",
         "no_terminator": f"{source}:3:1",
-        "private_key": f"{source}:2:59",
+        "private_key": f"{source}:2:60",
     }
     assert measured.records == 6
 
