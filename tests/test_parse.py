@@ -44,9 +44,16 @@ def answer(content: str, **more: Any) -> Message:
 # --- line -> record
 
 
-@pytest.mark.parametrize("raw", [b"", b" ", b"\t \r", b"\x0b\x0c"])
+@pytest.mark.parametrize("raw", [b"", b" ", b"\t \r"])
 def test_blank_lines(raw: bytes) -> None:
     assert decode_line(raw) is None
+
+
+@pytest.mark.parametrize(("raw", "column"), [(b"\x0b", 1), (b" \t\x0c ", 3), ("\u00a0".encode(), 1)])
+def test_what_is_no_white_space_to_json_is_no_blank_line(raw: bytes, column: int) -> None:
+    with pytest.raises(RecordError) as caught:
+        decode_line(raw)
+    assert (caught.value.code, caught.value.column) == ("json", column)
 
 
 def test_a_record() -> None:

@@ -11,7 +11,7 @@ from sftcli.json_text import DECODE_ERRORS, MAX_DEPTH, depth_of, first_fault, sh
 from sftcli.parse.failure import type_name
 from sftcli.parse.keys import check_keys, has_keys, most_keys
 from sftcli.parse.reads import ANY_FORMAT, Reads
-from sftcli.read import LINE_TOO_LONG, MAX_LINE_BYTES
+from sftcli.read import LINE_TOO_LONG, MAX_LINE_BYTES, is_blank
 
 Record = dict[str, Any]
 
@@ -83,7 +83,7 @@ def _checked_or_error(raw: bytes, record: Record, reads: Reads) -> Record | Reco
 
 
 def _decode_alone(raw: bytes) -> Record | None:
-    if not raw or raw.isspace():
+    if is_blank(raw):
         return None
     try:
         record: Record = _decode(raw)

@@ -89,7 +89,7 @@ class _Array:
     def _lost(self, rest: bytes) -> LineBlock:
         """The end of an element that was too long to be kept; where lines end in it is not known."""
         width = self.held_size + len(rest)
-        block = LineBlock(self.file, self.byte, [LINE_TOO_LONG], self.number, [width])
+        block = LineBlock(self.file, self.byte, [LINE_TOO_LONG], self.number, [width], None)
         self.byte += self.held_size
         self._pass(rest)
         self.number += 1
@@ -99,7 +99,7 @@ class _Array:
     def _elements(self, text: bytes, final: bool) -> LineBlock:
         """The elements that `text` is made of, up to a comma or, where it is `final`, the array's end."""
         self.held, self.held_size = [], 0
-        block = LineBlock(self.file, self.byte, [], self.number, [])
+        block = LineBlock(self.file, self.byte, [], self.number, [], None)
         if text.strip(_SPACE) or self.number or not final:
             lines, starts = self._split(text)
             block.lines = lines

@@ -9,12 +9,19 @@ MAX_LINE_BYTES = 64 << 20
 LINE_TOO_LONG = b"\0line too long"
 
 
+def is_blank(line: bytes) -> bool:
+    """Whether a line holds nothing but what JSON calls white space."""
+    return not line or (line.isspace() and not line.strip(b" \t\r\n"))
+
+
 @dataclass(slots=True)
 class LineBlock:
     r"""Consecutive lines of one file, without "\n" and without one "\r" before it.
 
     `first_byte` is the offset of the first line in the (decompressed) file. `widths` holds the
     bytes from each line's start to the next one's, or is None where that is len(line) + 1.
+    `break_bytes` is how many of them are the line break: 0 for a last line that has none, and None
+    where a line is no line of the file.
 
     In a JSON array a line is one element of the array, and its number the element's, from 1. In
     Parquet it is one row, written as JSON; its byte offset is 0.
@@ -27,6 +34,7 @@ class LineBlock:
     lines: list[bytes]
     line_in_split: int = 0
     widths: list[int] | None = None
+    break_bytes: int | None = field(default=1, repr=False, compare=False)
     lines_before: Callable[[], int] = field(default=lambda: 0, repr=False, compare=False)
     whole: bytes | None = field(default=None, repr=False, compare=False)
 
@@ -48,6 +56,12 @@ class LineBlock:
     def text(self) -> bytes:
         """The lines with a line break between each two."""
         return b"\n".join(self.lines) if self.whole is None else self.whole
+
+    def had_return(self, index: int) -> bool:
+        r"""Whether a "\r" was taken off the end of line `index`."""
+        if self.widths is None or self.break_bytes is None:
+            return False
+        return self.widths[index] == len(self.lines[index]) + 1 + self.break_bytes
 
     def byte_of(self, index: int) -> int:
         """The offset in the file of line `index` of this block."""

@@ -39,7 +39,8 @@ def line_blocks(
     if held_size:
         lost = held_size if held_size > max_line_bytes else 0
         block = _block(b"".join(held), lost, file, position, number)
-        block.widths = [position + held_size - block.first_byte]  # no line break follows
+        block.widths = [position + held_size - block.first_byte]
+        block.break_bytes = 0
         block.lines_before = lines_before
         yield block
 

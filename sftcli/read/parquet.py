@@ -31,7 +31,7 @@ def parquet_blocks(file: str) -> Iterator[LineBlock]:
             for batch in source.iter_batches(batch_size=_PARQUET_ROWS, columns=columns):
                 rows = batch.to_pylist()
                 lines = [encode({name: _without_nulls(row[name]) for name in row}) for row in rows]
-                yield LineBlock(file, 0, lines, number, [0] * len(lines))
+                yield LineBlock(file, 0, lines, number, [0] * len(lines), None)
                 number += len(lines)
     except (pa.ArrowException, UnicodeDecodeError, OSError) as problem:
         if isinstance(problem, OSError) and problem.errno is not None:

@@ -18,10 +18,13 @@ ALL: Final = 31
 
 
 class Flaw(NamedTuple):
-    """A rule's name, where in the text it is broken (a code point from 0), and what is there."""
+    """A rule's name, where in the text it is broken (a code point from 0), and what is there.
+
+    `at` is None where the text as a whole breaks the rule.
+    """
 
     name: str
-    at: int
+    at: int | None
     message: str
 
 

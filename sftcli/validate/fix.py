@@ -1,21 +1,22 @@
-"""Mends what is safe to mend, into another file: every other byte of a line stays as it is."""
+"""Mends what is safe to mend, into another file: every other byte stays as it is."""
 
 import os
 from collections import Counter
 from itertools import pairwise
-from pathlib import Path
 
 from sftcli.config import Config
-from sftcli.errors import EnvironmentFault, FileError, UsageError
+from sftcli.errors import FileError, UsageError
 from sftcli.parse import column_of
 from sftcli.parse.failure import Names
 from sftcli.plan import STDIN, plan_splits
-from sftcli.read import LINE_TOO_LONG, LineBlock, read_blocks
+from sftcli.read import LINE_TOO_LONG, LineBlock, is_blank, read_blocks
+from sftcli.read.lines import UTF8_BOM
 from sftcli.validate.formats import JudgeMaker
 from sftcli.validate.judge import Good
 from sftcli.validate.place import column_in, end_of_value
 from sftcli.validate.tally import Limits, Tally
 from sftcli.validate.texts import texts_of
+from sftcli.whole_file import require_plain, whole_file
 
 MENDED = ("J021", "J022", "J023", "C012", "R016")
 _TURNS = {"messages": "messages", "sharegpt": "conversations"}
@@ -25,7 +26,8 @@ def fix(config: Config, output: str, rules: frozenset[str]) -> Counter[str]:
     """Write the one input of a config to `output`, mended; how many places by rule.
 
     Only `rules` are mended, of those in MENDED. A line that is no good record for other reasons is
-    copied. Raises UsageError where there are several inputs, or where `output` is the input.
+    copied. Raises UsageError where there are several inputs, or where `output` is the input or no
+    plain file.
     """
     on = frozenset(MENDED) & rules
     splits = plan_splits(config.inputs)
@@ -36,26 +38,20 @@ def fix(config: Config, output: str, rules: frozenset[str]) -> Counter[str]:
         raise UsageError(f"--fix: {files[0]}: only JSON lines are mended; convert it first")
     if files[0] != STDIN and os.path.exists(output) and os.path.samefile(files[0], output):
         raise UsageError(f"--fix: {output}: is the input, which is never changed; name another file")
+    require_plain("--fix: -o", output)
     limits = Limits(on, frozenset(), 0, None)
     maker = JudgeMaker(config, limits, None, None, None, None)
     mended: Counter[str] = Counter()
-    unfinished = Path(f"{output}.unfinished")
-    try:
-        with unfinished.open("wb") as out:
-            judges = None
-            for split in splits:
-                blocks = read_blocks(split)
-                if judges is None:
-                    judges, blocks, _ = maker.make(blocks)
-                for block in blocks:
-                    good = {one.at: one for one in judges.records.judge(block, Tally(limits))}
-                    record_format = judges.records.record_format
-                    out.writelines(_mended(block, good, record_format, config.field, on, mended))
-        os.replace(unfinished, output)
-    except OSError as problem:
-        raise EnvironmentFault(f"{output}: cannot be written: {problem.strerror or problem}") from None
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with whole_file(output) as out:
+        judges = None
+        for split in splits:
+            blocks = read_blocks(split)
+            if judges is None:
+                judges, blocks, _ = maker.make(blocks)
+            for block in blocks:
+                good = {one.at: one for one in judges.records.judge(block, Tally(limits))}
+                record_format = judges.records.record_format
+                out.writelines(_mended(block, good, record_format, config.field, on, mended))
     return mended
 
 
@@ -69,25 +65,30 @@ def _mended(
 ) -> list[bytes]:
     """The lines of a block as they are written."""
     written = []
-    if block.first_byte == 3 and "J021" in on:
-        mended["J021"] += 1
-    widths = block.widths or [len(line) + 1 for line in block.lines]
-    for index, (given, width) in enumerate(zip(block.lines, widths, strict=True)):
+    if block.first_byte == len(UTF8_BOM):
+        if "J021" in on:
+            mended["J021"] += 1
+        else:
+            written.append(UTF8_BOM)
+    for index, given in enumerate(block.lines):
         if given == LINE_TOO_LONG:
             place = f"{block.file}:{block.first_line + index}"
             raise FileError(f"{place}: --fix: the line is too long to be copied; take it out first")
-        had_return = width == len(given) + 2
-        if not given.strip() and "J023" in on:
+        if is_blank(given) and "J023" in on:
             mended["J023"] += 1
             continue
-        if had_return and "J022" in on:
-            mended["J022"] += 1
-        line = given
+        line, end = given, b"\n" if block.break_bytes else b""
+        if block.had_return(index):
+            if "J022" in on:
+                mended["J022"] += 1
+                line = line.rstrip(b"\r")  # where one was, there may be more
+            else:
+                end = b"\r" + end
         record = good.get(index)
         if record is not None:
             line = _without_trailing_turns(line, record, record_format, names, on, mended)
             line = _with_space_moved(line, record, record_format, names, on, mended)
-        written.append(line + (b"\r\n" if had_return and "J022" not in on else b"\n"))
+        written.append(line + end)
     return written
 
 
@@ -128,8 +129,7 @@ def _with_space_moved(
         start = column_in(raw, prompt.path, at) - 1
         end = end_of_value(line, column_of(raw, prompt.path) - 1) - 1
         begin = column_of(raw, answer.path)  # just after the quote
-        # An answer that has white space of its own needs no more.
-        moved = "" if answer.text[:1].isspace() else line[start:end]
+        moved = line[start:end]
         if begin < start:
             line = line[:begin] + moved + line[begin:start] + line[end:]
         else:

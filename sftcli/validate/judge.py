@@ -31,7 +31,8 @@ class Good(NamedTuple):
 class Judge:
     """Judges the records of one format; None where the format is not known.
 
-    `control_texts` are the tokenizer's, beside those that are always looked for.
+    `control_texts` are the tokenizer's, beside those that are always looked for. `weighted`: messages
+    may have any weight.
     """
 
     def __init__(
@@ -41,12 +42,14 @@ class Judge:
         limits: Limits,
         template_fields: TemplateFields = ((), ()),
         control_texts: Sequence[str] = (),
+        *,
+        weighted: bool = False,
     ) -> None:
         self.record_format, self._names = record_format, names
         self._parse: Parser | None = None
         self._reads = ANY_FORMAT
         if record_format is not None:
-            self._parse = make_parser(record_format, names, template_fields)
+            self._parse = make_parser(record_format, names, template_fields, weighted=weighted)
             self._reads = keys_read(record_format, names, [*template_fields[0], *template_fields[1]])
         on = {RULES[code].name for code in limits.on}
         self._content = ContentRules(on, control_texts)
@@ -81,7 +84,7 @@ class Judge:
             if index in suspects or always or self._looks_odd(conversation.messages):
                 groups = suspects.get(index, 0)
                 self._tell(record, conversation, groups, block.lines[index], first + index, tally)
-        if block.widths is not None:
+        if block.widths is not None and block.break_bytes is not None:
             _note_carriage_returns(block, first, tally)
         return good if self._parse else []
 
@@ -123,9 +126,10 @@ class Judge:
             if message.role == "assistant" and before.role == "user" and before.content == message.content:
                 answer = next((t for t in texts if t.part == "answer" and t.text == message.content), None)
                 if answer is not None:
-                    yield answer, Flaw("answer_is_prompt", 0, "the answer is the same text as the prompt")
+                    yield answer, Flaw("answer_is_prompt", None, "the answer is the same text as the prompt")
         if messages and messages[-1].role == "user" and texts and texts[-1].part == "prompt":
-            yield texts[-1], Flaw("trailing_user_turn", 0, "nobody answers this turn, so it teaches nothing")
+            told = "nobody answers this turn, so it teaches nothing"
+            yield texts[-1], Flaw("trailing_user_turn", None, told)
         for text in texts:
             at = text.loose_end
             if at is not None:
@@ -147,7 +151,6 @@ def refuse(error: RecordError, block: LineBlock, index: int, line: int, tally: T
 
 
 def _note_carriage_returns(block: LineBlock, first: int, tally: Tally) -> None:
-    """Lines whose carriage return was taken off are two bytes longer than they look."""
-    for index, (width, line) in enumerate(zip(block.widths or (), block.lines, strict=True)):
-        if width == len(line) + 2:
+    for index in range(len(block.lines)):
+        if block.had_return(index):
             tally.add_once("J022", first + index)

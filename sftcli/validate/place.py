@@ -12,11 +12,14 @@ _UNIT = re.compile(
 )
 
 
-def column_in(raw: bytes, path: Sequence[str | int], at: int = 0) -> int:
-    """The 1-based column, in code points, of character `at` of the string at `path`."""
+def column_in(raw: bytes, path: Sequence[str | int], at: int | None = None) -> int:
+    """The 1-based column, in code points, of character `at` of the string at `path`.
+
+    None is the string as a whole, which begins with its quote. So is a place beyond its end.
+    """
     column = column_of(raw, path)
     text = raw.decode()
-    if at == 0 or text[column - 1 : column] != '"':
+    if at is None or text[column - 1 : column] != '"':
         return column
     end = column
     for _ in range(at):

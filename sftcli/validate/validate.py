@@ -11,7 +11,7 @@ from sftcli.config import Config
 from sftcli.errors import FileError
 from sftcli.findings.finding import Findings
 from sftcli.plan import STDIN, Split, plan_splits
-from sftcli.read import LineBlock, read_blocks
+from sftcli.read import LineBlock, is_blank, read_blocks
 from sftcli.validate.forked import in_order
 from sftcli.validate.formats import JudgeMaker, Unknown
 from sftcli.validate.one_split import Judged, Judges, blocks_of, fault_of, judge_split
@@ -138,7 +138,7 @@ class _Task:
             left = self.limit or 0
             if not left:
                 return
-            there = [index for index, line in enumerate(block.lines) if line and not line.isspace()]
+            there = [index for index, line in enumerate(block.lines) if not is_blank(line)]
             self.limit = max(0, left - len(there))
             yield block if len(there) <= left else block.head(there[left])
 

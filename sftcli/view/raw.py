@@ -16,7 +16,7 @@ from sftcli.fit import fit
 from sftcli.job import Job
 from sftcli.parse import decode_line, make_reject
 from sftcli.plan import STDIN
-from sftcli.read import LineBlock
+from sftcli.read import LineBlock, is_blank
 from sftcli.rendered import Rendered
 from sftcli.run import Run
 from sftcli.runs import RunBuilder
@@ -148,7 +148,7 @@ class RawData:
         for split in self.run.splits:
             file, line = split.file, line if split.file == file else 0
             for block in self.run.blocks(split):
-                lines = [i for i, raw in enumerate(block.lines) if raw and not raw.isspace()]
+                lines = [i for i, raw in enumerate(block.lines) if not is_blank(raw)]
                 indices = np.array(lines[: None if limit is None else limit - self.seen], np.int64)
                 numbers = np.arange(self.seen, self.seen + len(indices))
                 kept = numbers >= candidates.start
