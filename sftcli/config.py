@@ -8,7 +8,7 @@ import msgspec
 
 from sftcli.conversation import TrainOn, TrainOnEos
 from sftcli.errors import ConfigError
-from sftcli.yamlfile import OPTIONS, check_keys, convert, load_yaml
+from sftcli.yamlfile import OPTIONS, check_keys, convert, load_yaml, place_of_key, underscored
 
 COMPRESSIONS = {
     "parquet": ("zstd", "snappy", "lz4", "gzip", "none"),
@@ -78,6 +78,21 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return self.compression or COMPRESSIONS[self.format][0]
 
 
+def _refuse_keys_of_the_gate(data: Mapping[str, Any], path: str) -> None:
+    """Raise ConfigError for a key that only `validate` reads."""
+    unknown = [key for key in data if key not in Config.__struct_fields__]
+    if not unknown:
+        return
+    from sftcli.validate.settings import Settings  # which most runs need not load
+
+    for key in unknown:
+        if key in Settings.__struct_fields__:
+            place = place_of_key(path, key)
+            raise ConfigError(
+                f"{place}: {key} is read by `sftcli validate` alone; give it a config of its own"
+            )
+
+
 def load_config(path: str | None, flags: Mapping[str, Any]) -> Config:
     """The YAML file's values under the flags' (a flag that is None, or empty, was not given).
 
@@ -85,7 +100,8 @@ def load_config(path: str | None, flags: Mapping[str, Any]) -> Config:
     """
     data: dict[str, Any] = {}
     if path is not None:
-        data = load_yaml(Path(path))
+        data = underscored(load_yaml(Path(path)), path)
+        _refuse_keys_of_the_gate(data, path)
         check_keys(data, Config.__struct_fields__, path, ConfigError)
         convert(data, Config, path)
     data |= {key: value for key, value in flags.items() if value not in (None, (), [], {})}

@@ -154,6 +154,20 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(choices)}"
 
 
+def underscored(data: dict[str, Any], where: str, error: type[UsageError] = ConfigError) -> dict[str, Any]:
+    """The options of a file by their names in code: `max-length` and `max_length` are one key.
+
+    Raises `error` where both are there.
+    """
+    found: dict[str, Any] = {}
+    for key, value in data.items():
+        name = key.replace("-", "_")
+        if name in found:
+            raise error(f"{where}: {name} and {name.replace('_', '-')} are one key; remove one of the two")
+        found[name] = value
+    return found
+
+
 def check_keys(data: dict[str, Any], known: Iterable[str], where: str, error: type[UsageError]) -> None:
     """Raise `error` for the first key that is not known, with the nearest one that is."""
     names = list(known)

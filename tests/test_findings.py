@@ -121,18 +121,46 @@ def test_every_format_has_a_golden_file() -> None:
 def test_colour_marks_the_place_and_the_code_by_how_bad_it_is() -> None:
     text = written("text", found_of(TEN_FAULTS[1:3]), Screen(color=True, width=80))
     assert text == (
-        "\x1b[1mdata/a.jsonl:2:1\x1b[0m: \x1b[1;31mR001\x1b[0m field 'output' is missing; "
-        "the fields there are 'instruction'\n"
-        "\x1b[1mdata/a.jsonl:3:21\x1b[0m: \x1b[1;33mC001\x1b[0m warning: 'cafÃ©' reads as 'café' "
-        "when it is decoded once more\n"
-        "\x1b[1;31m1 error\x1b[0m, \x1b[1;33m1 warning\x1b[0m: 9 records in 1 file\n"
+        "\x1b[1mdata/a.jsonl:2:1:\x1b[0m \x1b[1;31merror:\x1b[0m \x1b[1;31mR001\x1b[0m missing_field: "
+        "field 'output' is missing; the fields there are 'instruction'\n"
+        "\x1b[1mdata/a.jsonl:3:21:\x1b[0m \x1b[1;33mwarning:\x1b[0m \x1b[1;33mC001\x1b[0m mojibake: "
+        "'cafÃ©' reads as 'café' when it is decoded once more\n"
+        "\x1b[1;31m1 error\x1b[0m, \x1b[1;33m1 warning\x1b[0m: 9 records in 1 file; "
+        "the first error: data/a.jsonl:2:1\n"
+        "`sftcli rules CODE` explains a rule.\n"
     )
+
+
+class Terminal(io.StringIO):
+    """What is written here is shown to somebody."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_long_lines_broken_between_words() -> None:
+    out = Terminal()
+    found = found_of([TEN_FAULTS[1], Finding("C001", "x" * 80 + " y  z", "a.jsonl", 7, 1)])
+    write_findings(found, RULES, "text", out, Screen(color=False, width=60))
+    assert out.getvalue().splitlines()[:5] == [
+        "data/a.jsonl:2:1: error: R001 missing_field: field 'output'",
+        "    is missing; the fields there are 'instruction'",
+        "a.jsonl:7:1: warning: C001 mojibake:",
+        "    " + "x" * 80,
+        "    y  z",
+    ]
+
+
+def test_one_error_alone_is_not_named_again() -> None:
+    assert written("text", found_of(TEN_FAULTS[:1])).splitlines()[1] == "1 error: 9 records in 1 file"
+    last = written("text", found_of([TEN_FAULTS[2], TEN_FAULTS[1], TEN_FAULTS[0]])).splitlines()[-2]
+    assert last == "2 errors, 1 warning: 9 records in 1 file; the first error: data/a.jsonl:2:1"
 
 
 def test_a_terminal_of_ascii_gets_ascii() -> None:
     text = written("text", found_of(TEN_FAULTS[2:3]), Screen(color=False, width=80, ascii_only=True))
     assert text.splitlines()[0] == (
-        r"data/a.jsonl:3:21: C001 warning: 'caf\u00c3\u00a9' reads as 'caf\u00e9' "
+        r"data/a.jsonl:3:21: warning: C001 mojibake: 'caf\u00c3\u00a9' reads as 'caf\u00e9' "
         "when it is decoded once more"
     )
     assert written("github", found_of(TEN_FAULTS), Screen(False, 80, ascii_only=True)).isascii()
@@ -166,7 +194,7 @@ def test_nothing_found() -> None:
 def test_what_is_not_kept_is_told_in_every_format() -> None:
     """Warnings came first and filled the list; the errors behind them still show."""
     found = found_of([TEN_FAULTS[2]] * 3 + [TEN_FAULTS[1]] * 4, keep=2, records=7)
-    assert written("text", found).splitlines()[-1] == (
+    assert written("text", found).splitlines()[-2] == (
         "4 errors, 3 warnings: 7 records in 1 file; 2 shown (--max-errors N shows more)"
     )
     facts = json.loads(written("json", found))
@@ -190,7 +218,7 @@ def test_what_is_not_kept_is_told_in_every_format() -> None:
 def test_a_run_that_stopped_early_says_so() -> None:
     found = found_of(TEN_FAULTS[:1])
     found.partial = True
-    assert written("text", found).splitlines()[-1] == (
+    assert written("text", found).splitlines()[-2] == (
         "1 error: 9 records in 1 file, by the time reading stopped (--max-errors N reads on)"
     )
     assert json.loads(written("json", found))["partial"] is True
@@ -352,7 +380,7 @@ def check_every_format(message: str, file: str) -> None:
     for name, text in texts.items():
         assert harmless(text), name
         assert name == "github" or not re.search(r"^\s*::\w", text, re.MULTILINE), name
-    assert len(texts["text"].splitlines()) == 3
+    assert len(texts["text"].splitlines()) == 4
     # for programs: the message as it is, but that a lone surrogate is written out
     whole = [text.encode("utf-8", "backslashreplace").decode() for text in (message, file)]
     objects = json.loads(texts["json"])["findings"]
@@ -389,7 +417,9 @@ def test_what_is_written_is_read_back(message: str, file: str) -> None:
 def test_a_message_of_a_megabyte_is_cut_where_people_read_it() -> None:
     found = found_of([Finding("R001", "é" * (1 << 20), "a.jsonl", 1, 1)])
     end = "… (1,048,576 characters)"
-    assert written("text", found).splitlines()[0] == f"a.jsonl:1:1: R001 {'é' * MOST_SHOWN}{end}"
+    assert written("text", found).splitlines()[0] == (
+        f"a.jsonl:1:1: error: R001 missing_field: {'é' * MOST_SHOWN}{end}"
+    )
     for name in ("github", "junit", "sarif"):
         assert len(written(name, found)) < 30_000
     assert json.loads(written("jsonl", found))["message"] == "é" * (1 << 20)

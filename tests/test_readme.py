@@ -70,7 +70,7 @@ def test_the_bad_records_are_as_shown(tmp_path: Path) -> None:
 
 def test_the_gate_finds_what_is_shown(tmp_path: Path) -> None:
     printed = run("validate", "docs/ten-faults.jsonl", folder=ROOT)
-    assert printed.endswith("\n5 errors, 5 warnings: 11 records in 1 file\n")
+    assert "\n5 errors, 5 warnings: 11 records in 1 file; the first error: " in printed
     assert f"`sftcli validate docs/ten-faults.jsonl`:\n\n```\n{printed}```\n" in README
     for name in ("configs", "sftcli"):
         (tmp_path / name).symlink_to(ROOT / name)

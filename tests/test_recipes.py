@@ -38,16 +38,17 @@ TEST = """\
 OTHER = "the same prompt stands at data/test.jsonl:1"
 MISSING = "field 'output' is missing; the fields there are 'instruction'"
 FINDINGS = f"""\
-data/train.jsonl:2:1: R002 {MISSING}
-data/train.jsonl:3:44: C005 warning: '<|im_end|>' in the data
-data/train.jsonl:4:1: D004 {OTHER}
-2 errors, 1 warning: 4 records in 1 file
+data/train.jsonl:2:1: error: R002 missing_field: {MISSING}
+data/train.jsonl:3:44: warning: C005 control_text: '<|im_end|>' in the data
+data/train.jsonl:4:1: error: D004 prompt_in_other_set: {OTHER}
+2 errors, 1 warning: 4 records in 1 file; the first error: data/train.jsonl:2:1
+`sftcli rules CODE` explains a rule.
 """
 ANNOTATIONS = f"""\
 ::error file=data/train.jsonl,line=2,col=1,title=R002 missing_field::{MISSING}
 ::error file=data/train.jsonl,line=4,col=1,title=D004 prompt_in_other_set::{OTHER}
 ::warning file=data/train.jsonl,line=3,col=44,title=C005 control_text::'<|im_end|>' in the data
-2 errors, 1 warning: 4 records in 1 file
+2 errors, 1 warning: 4 records in 1 file; the first error: data/train.jsonl:2:1
 """
 
 
@@ -145,7 +146,7 @@ def test_a_change_by_hand_is_seen_by_make_verify(checkout: Checkout) -> None:
     (checkout.folder / "out" / "README.md").write_text("A new card.\n")
     code, out, _ = checkout.run("make", "verify")
     assert code == 2
-    assert "\nout/README.md: V004 has 12 bytes, and the manifest says " in out
+    assert "\nout/README.md: error: V004 wrong_size: has 12 bytes, and the manifest says " in out
 
 
 def test_github_shows_findings_beside_the_lines(checkout: Checkout) -> None:
@@ -285,14 +286,15 @@ def test_the_settings_of_a_pyproject_are_taken(checkout: Checkout) -> None:
     assert (
         out
         == """\
-data/train.jsonl:5:67: C005 warning: '<|im_end|>' in the data
-data/train.jsonl:6:63: C013 warning: the answer ends in the middle of a sentence: 'was a man who'
+data/train.jsonl:5:67: warning: C005 control_text: '<|im_end|>' in the data
+data/train.jsonl:6:63: warning: C013 cut_answer: the answer ends in the middle of a sentence: 'was a man who'
 2 warnings: 6 records in 1 file
+`sftcli rules CODE` explains a rule.
 """
     )
     checkout.train(BAD)
     _, out, err = checkout.run("sftcli", "validate", "data/train.jsonl")
-    assert ": D004 " in out
+    assert "error: D004 prompt_in_other_set: " in out
     assert "failed: 2 of 4 records are bad, over the limit of 1%\n" in err
 
 

@@ -207,17 +207,36 @@ def test_one_rule_is_explained(sftcli_here: Here) -> None:
     assert ended.out == (
         "C012 prompt_ends_in_space (warning)\n"
         "\n"
-        "A prompt that the answer follows at once ends in a space or a tab.\n"
+        "A prompt that the answer follows at once ends in a space or a tab. Begin the\n"
+        "answer with the space, as most tokens begin with theirs; --fix moves it there.\n"
         "\n"
         "Breaks it:\n"
         '  {"prompt": "Capital: ", "completion": "Paris"}\n'
         "\n"
         "Does not:\n"
         '  {"prompt": "Capital:", "completion": " Paris"}\n'
-        "\n"
-        "Begin the answer with the space, as most tokens begin with theirs; --fix moves\n"
-        "it there.\n"
     )
+
+
+def test_a_byte_that_is_no_text_is_shown_as_one(sftcli_here: Here) -> None:
+    assert '  {"prompt": "Caf\\xe9?", "completion": "Yes."}\n' in sftcli_here("rules", "J001").out
+
+
+def test_families_are_listed_and_several_rules_explained(sftcli_here: Here) -> None:
+    listed = sftcli_here("rules", "d").out.splitlines()
+    assert listed[0] == "D  the data set as a whole"
+    assert listed[1].startswith("D001  warning  duplicate_record: A record says the same")
+    assert [line[:13] for line in listed if line[:1] == "D"][4:] == ["D004  error  ", "D005  error  "]
+    assert sftcli_here("rules", "J02").out.splitlines()[0] == "J  bytes, JSON and files"
+    both = sftcli_here("rules", "J002", "open-fence").out
+    assert re.findall(r"^[A-Z]\d+ .*\)$", both, re.MULTILINE) == [
+        "J002 json (error)",
+        "C010 open_fence (warning)",
+    ]
+    assert both.startswith(sftcli_here("rules", "J002").out)
+    found = json.loads(sftcli_here("rules", "V", "J001", "--format", "json").out)
+    assert [rule["code"] for rule in found][-2:] == ["V024", "J001"]
+    assert sftcli_here("rules", "X", "J001").code == 2
 
 
 def test_rules_as_json_are_all_there(sftcli_here: Here) -> None:

@@ -481,7 +481,8 @@ def put_rows(out: Path, rows: Rows) -> None:
     tokens = sum(sum(value != 0 for value in row["attention_mask"] or []) for row in rows)
     trained = sum(label not in (-100, None) for row in rows for label in row["labels"] or [])
     counts = {"rows": len(rows), "tokens": tokens, "trained_tokens": trained}
-    reseal(out, lambda facts: (facts["counts"].update(lines=len(rows), **counts), _shards(facts, **counts)))
+    of_lines = {"lines": len(rows), "examples": len(rows)}
+    reseal(out, lambda facts: (facts["counts"].update(of_lines | counts), _shards(facts, **counts)))
 
 
 GOOD = row_of([5, 6, 7], [-100, 6, 7])
@@ -864,8 +865,10 @@ def test_standard_input_cannot_be_compared(tmp_path: Path) -> None:
     ended = run_sftcli("verify", "out", "--strict-inputs", cwd=tmp_path)
     assert (ended.code, ended.out) == (
         1,
-        "-: V022 was standard input or a pipe, of which no hash was kept: it cannot be compared\n"
-        "1 error: 1 row in 6 files\n",
+        "-: error: V022 missing_input: was standard input or a pipe, of which no hash was kept: it cannot be "
+        "compared\n"
+        "1 error: 1 row in 6 files\n"
+        "`sftcli rules CODE` explains a rule.\n",
     )
 
 
@@ -888,7 +891,10 @@ def test_ways_to_end(talks: Path, sftcli_here: Here) -> None:
     assert sftcli_here("verify", "out", "out").out == "All checks passed: 6 rows in 12 files\n"
     (talks / "notes.txt").write_text("")
     stray = "is not listed in the manifest, and some readers take every file; move it elsewhere"
-    shown = f"out/notes.txt: V019 warning: {stray}\n1 warning: 3 rows in 6 files\n"
+    shown = (
+        f"out/notes.txt: warning: V019 stray_file: {stray}\n1 warning: 3 rows in 6 files\n"
+        "`sftcli rules CODE` explains a rule.\n"
+    )
     assert sftcli_here("verify", "out") == Ended(0, shown, "")
     assert sftcli_here("verify", "out", "--strict") == Ended(1, shown, "")
     damage(talks, "README.md", lambda raw: raw + b"x")
@@ -918,7 +924,7 @@ def test_what_data_says_is_not_obeyed(talks: Path, sftcli_here: Here) -> None:
     (talks / "\x1b[31m##[error]x\n::error::y").write_text("")
     (talks / os.fsdecode(b"\xff")).write_text("")
     out = sftcli_here("verify", "out").out
-    assert [line.partition(": V019")[0] for line in out.splitlines()[:-1]] == [
+    assert [line.partition(": warning: V019")[0] for line in out.splitlines()[:-2]] == [
         *(r"out/\x1b[31m#\x23[error]x\n::error::y", r"out/\udcff")
     ]
     for format_ in ("json", "junit", "sarif"):

@@ -29,8 +29,10 @@ class _LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            # The reader of our output has gone, as in `sftcli inspect ... | head`; drop what is left.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            # The reader of our output has gone, as in `sftcli inspect ... | head`.
+            from sftcli.cli.terminal import drop_output
+
+            drop_output()
             return 0
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -82,6 +84,8 @@ def main() -> NoReturn:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
+    except BrokenPipeError:  # nobody reads the end of it, which is no fault
+        pass
     except OSError:
         code = code or 3
     # To take apart two vocabularies of 128,000 tokens piece by piece takes longer than --help does.
@@ -120,7 +124,7 @@ def _run() -> int:
         if _debug():
             _put_traceback()
             return problem.exit_code
-        click.echo(f"{click.style('error:', fg='red', bold=True)} {_safe(str(problem))}", err=True)
+        click.echo(f"{click.style('error:', fg='red', bold=True)} {_safe(_said(problem))}", err=True)
         return problem.exit_code
     except (MemoryError, OSError) as problem:
         if _debug():
@@ -138,6 +142,18 @@ def _run() -> int:
             err=True,
         )
         return 4
+
+
+def _said(problem: Exception) -> str:
+    """An error's message; behind the code of the rule that a whole file breaks."""
+    from sftcli.errors import FileError
+    from sftcli.rules.catalogue import BY_NAME
+
+    message = str(problem)
+    if isinstance(problem, FileError) and problem.code in BY_NAME:
+        rule = f"{BY_NAME[problem.code].code} {problem.code}: "
+        return message if rule in message else rule + message
+    return message
 
 
 def _safe(text: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sftcli.cli.terminal import terminal
+from sftcli.cli.terminal import terminal, while_it_is_read
 from sftcli.errors import EnvironmentFault
 from sftcli.findings.finding import Findings
 from sftcli.findings.formats import write_findings
@@ -26,21 +26,24 @@ def put_findings(
     """Write the findings to standard output or to the file `output`, which then is UTF-8.
 
     Where they go to a file, standard output says how many there are. `quiet`: nothing is said where
-    there is nothing to say. Raises EnvironmentFault where the file cannot be written.
+    nothing was found. The run goes on where nobody reads standard output any more. Raises
+    EnvironmentFault where the file cannot be written.
     """
     screen = terminal(color)
     silent = quiet and not found.counts
     if output is None:
-        if not (silent and format_ in ("text", "github")):
-            write_findings(found, rules, format_, sys.stdout, screen)
+        with while_it_is_read():
+            if not (silent and format_ in ("text", "github")):
+                write_findings(found, rules, format_, sys.stdout, screen)
         return
     try:
         with Path(output).open("w", encoding="utf-8", errors="backslashreplace") as out:
             write_findings(found, rules, format_, out, Screen(False, screen.width))
     except OSError as problem:
         raise EnvironmentFault(f"{output}: cannot be written: {problem.strerror or problem}") from None
-    if not silent:
-        click.echo(f"{summary(found, rules, screen)}; written to {output}", color=screen.color)
+    with while_it_is_read():
+        if not silent:
+            click.echo(f"{summary(found, rules, screen)}; written to {output}", color=screen.color)
 
 
 def exit_code(found: Findings, rules: Mapping[str, Rule], strict: bool) -> int:

@@ -60,9 +60,15 @@ def refuse_row_options(folder: str, config: str | None, flags: dict[str, Any]) -
         )
 
 
-def split_list(texts: Sequence[str]) -> list[str]:
-    """("C,J001", "R") as single selectors."""
-    return [part.strip() for text in texts for part in text.split(",") if part.strip()]
+def split_list(texts: Sequence[str], flag: str) -> list[str]:
+    """("C,J001", "R") as single selectors. Raises UsageError where a text names none."""
+    found = []
+    for text in texts:
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        if not parts:
+            raise UsageError(f"{flag} {text!r}: names no rule; leave the option out, or see `sftcli rules`")
+        found += parts
+    return found
 
 
 def typed(text: str) -> Any:

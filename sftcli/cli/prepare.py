@@ -59,7 +59,7 @@ def prepare(
     from sftcli.fastload import warm_up
 
     for name in ("select", "ignore"):
-        flags[name] = split_list(flags[name])
+        flags[name] = split_list(flags[name], f"--{name}")
     loaded = load_config(config, {"inputs": list(inputs), **config_flags(flags)})
     if loaded.encoder != "tokenizers":
         warm_up(loaded.tokenizer, loaded.inputs)  # beside the imports that follow

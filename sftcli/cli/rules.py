@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sftcli.view.page import Screen
 
 _STYLES = {"error": "1;31", "warning": "1;33"}
+_INDENT = len("J001  warning  ")
 _INTRO = """\
 # Rules
 
@@ -30,24 +31,27 @@ This page is what `sftcli rules --format markdown` prints.
 
 
 @click.command(epilog="Exit codes: 0 fine, 2 usage.")
-@click.argument("code", required=False)
+@click.argument("codes", nargs=-1, metavar="[CODE]...")
 @click.option("--format", "format_", type=click.Choice(["text", "json", "markdown"]), default="text")
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
 @debug_option
-def rules(code: str | None, format_: str, color: str) -> None:
-    """List the rules of `validate` and `verify`, or explain one.
+def rules(codes: tuple[str, ...], format_: str, color: str) -> None:
+    """List the rules of `validate` and `verify`, or explain some.
+
+    CODE is a rule's code or its name; a beginning such as D or J00 lists the rules that begin so.
 
     \b
     sftcli rules
-    sftcli rules C012
+    sftcli rules D
+    sftcli rules C012 open_fence
     """
     from sftcli.cli.terminal import terminal
     from sftcli.rules import folder
-    from sftcli.rules.catalogue import FAMILIES, RULES, find_rule
+    from sftcli.rules.catalogue import FAMILIES, RULES
 
     families = {**FAMILIES, "V": "a prepared folder"}
     known = {**RULES, **{rule.code: rule for rule in folder.RULES}}
-    chosen = [find_rule(code, known)] if code is not None else list(known.values())
+    chosen, is_list = _chosen(codes, known)
     screen = terminal(color)
     if format_ == "json":
         from msgspec import to_builtins
@@ -55,21 +59,40 @@ def rules(code: str | None, format_: str, color: str) -> None:
         click.echo(json.dumps([to_builtins(rule) for rule in chosen], indent=2))
     elif format_ == "markdown":
         click.echo("\n".join(_page(chosen, families)))
-    elif code is not None:
-        click.echo("\n".join(_explained(chosen[0], screen)), color=screen.color)
-    else:
+    elif is_list:
         click.echo("\n".join(_table(chosen, families, screen)), color=screen.color)
+    else:
+        pages = ("\n".join(_explained(rule, screen)) for rule in chosen)
+        click.echo("\n\n\n".join(pages), color=screen.color)
+
+
+def _chosen(codes: Sequence[str], known: Mapping[str, "Rule"]) -> tuple[list["Rule"], bool]:
+    """The rules that are meant, and whether they are to be listed: all of them, or a family."""
+    from sftcli.rules.catalogue import find_rule
+
+    chosen: dict[str, Rule] = {}
+    is_list = not codes
+    for text in codes:
+        family = [
+            rule for code, rule in known.items() if code != text.upper() and code.startswith(text.upper())
+        ]
+        is_list = is_list or bool(family)
+        chosen |= {rule.code: rule for rule in family or [find_rule(text, known)]}
+    return list(chosen.values()) if codes else list(known.values()), is_list
 
 
 def _table(rules: Sequence["Rule"], families: Mapping[str, str], screen: "Screen") -> Iterator[str]:
-    room = max(screen.width - 6, 40)
+    room = max(screen.width - _INDENT, 40)
     for letter, what in families.items():
+        members = [rule for rule in rules if rule.code[0] == letter]
+        if not members:
+            continue
         yield screen.styled(f"{letter}  {what}", "1")
-        for rule in (rule for rule in rules if rule.code[0] == letter):
+        for rule in members:
             off = "" if rule.default else " Off by default."
             head, *rest = textwrap.wrap(f"{rule.name}: {rule.summary}{off}", room)
-            yield f"{screen.styled(rule.code, _STYLES[rule.severity])}  {head}"
-            yield from (f"      {line}" for line in rest)
+            yield f"{screen.styled(f'{rule.code}  {rule.severity:<7}', _STYLES[rule.severity])}  {head}"
+            yield from (f"{'':<{_INDENT}}{line}" for line in rest)
         yield ""
     yield "`sftcli rules CODE` explains one."
 
@@ -77,12 +100,11 @@ def _table(rules: Sequence["Rule"], families: Mapping[str, str], screen: "Screen
 def _explained(rule: "Rule", screen: "Screen") -> Iterator[str]:
     off = ", off by default" if not rule.default else ""
     yield f"{screen.styled(rule.code, _STYLES[rule.severity])} {rule.name} ({rule.severity}{off})"
-    yield from ("", *textwrap.wrap(rule.summary, screen.width))
+    yield from ("", *textwrap.wrap(f"{rule.summary} {rule.cure}", screen.width))
     for title, example in (("Breaks it", rule.example), ("Does not", rule.instead)):
         if example:
             given = f", with {rule.options}" if rule.options else ""
             yield from ("", f"{title}{given}:", *(f"  {line}" for line in _shown(example)))
-    yield from ("", *textwrap.wrap(rule.cure, screen.width))
 
 
 def _page(rules: Sequence["Rule"], families: Mapping[str, str]) -> Iterator[str]:
@@ -112,8 +134,6 @@ def _shown(example: str) -> list[str]:
     """An example's lines; what is no character, or cannot be seen, is written out."""
     from sftcli.view.cells import one_line
 
-    lines = example.split("\n")
-    return [
-        "".join(f"\\x{ord(c) - 0xDC00:02x}" if "\udc80" <= c <= "\udcff" else c for c in one_line(line))
-        for line in lines
-    ]
+    # A lone surrogate of these is a byte that is no text.
+    shown = "".join(f"\\x{ord(c) - 0xDC00:02x}" if "\udc80" <= c <= "\udcff" else c for c in example)
+    return [one_line(line) for line in shown.split("\n")]

@@ -1,5 +1,6 @@
 """sftcli validate"""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ class _Command(SectionedCommand):
     sections = {  # noqa: RUF012 (never changed)
         "Which rules": "select extend_select ignore against overlap vocab_size",
         "What fails the run": "max_bad fail_over strict max_errors",
-        "What is written": "format_ statistics output fix quiet color num_proc",
+        "What is written": "format_ as_json statistics output fix quiet color num_proc",
         "The records": "record_format field limit config",
     }
 
@@ -31,7 +32,7 @@ class _Command(SectionedCommand):
     "--select",
     multiple=True,
     metavar="RULES",
-    help="Run these alone: codes, beginnings such as C, names, or ALL.",
+    help="Run these alone, whatever a file says: codes, beginnings such as C, names, or ALL.",
 )
 @click.option("--extend-select", multiple=True, metavar="RULES", help="Run these rules too.")
 @click.option("--ignore", multiple=True, metavar="RULES", help="Leave these rules out.")
@@ -44,7 +45,10 @@ class _Command(SectionedCommand):
 )
 @click.option("--strict", is_flag=True, help="Let warnings fail the run too.")
 @click.option(
-    "--max-errors", type=click.IntRange(1), help="Stop after N errors, and list N findings. [default: 1000]"
+    "--max-errors",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Stop after N errors, and list N errors and N warnings. [default: 1000]",
 )
 @click.option(
     "--against",
@@ -64,18 +68,20 @@ class _Command(SectionedCommand):
     show_default=True,
     help="How findings are written.",
 )
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--statistics", is_flag=True, help="Show how often each rule is broken, and nothing else.")
 @click.option(
     "-o", "--output", metavar="FILE", help="Write the findings, or with --fix the mended data, to a file."
 )
 @click.option("--fix", is_flag=True, help="Mend what is safe to mend, into the file of -o.")
-@click.option("--quiet", is_flag=True, help="Print findings only.")
+@click.option("--quiet", is_flag=True, help="Print nothing where nothing is found, and no reasons.")
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
 @click.option("--num-proc", type=int, metavar="N", help="How many processes. [default: one a processor]")
 @config_options
 def validate(
     inputs: tuple[str, ...],
     format_: str,
+    as_json: bool,
     statistics: bool,
     output: str | None,
     fix: bool,
@@ -96,11 +102,16 @@ def validate(
     sftcli validate train.jsonl --fix -o mended.jsonl
     """
     settings, loaded = _options(config, inputs, flags)
+    format_ = "json" if as_json else format_
+    if statistics and format_ not in ("text", "json"):
+        raise click.UsageError(f"--statistics: as text or json, not as {format_}")
     if output is not None:
         from sftcli.cli.output_file import check_output_file
+        from sftcli.validate.settings import pyprojects
 
         layout = (loaded.tokenizer, loaded.template)
-        check_output_file("-o", output, [*loaded.inputs, config, *layout, *settings.against])
+        files = pyprojects() if config is None else [config]
+        check_output_file("-o", output, [*loaded.inputs, *files, *layout, *settings.against])
     if loaded.tokenizer is not None and loaded.encoder != "tokenizers":
         from sftcli.fastload import warm_up
 
@@ -112,7 +123,7 @@ def validate(
         return _fix(loaded, settings, output, format_, color, quiet)
     found = judge(loaded, settings, count_all=statistics)
     if statistics:
-        _put_statistics(found, output)
+        _put_statistics(found, format_, output)
     else:
         from sftcli.cli.findings_out import put_findings  # no other process needs it
 
@@ -128,7 +139,7 @@ def _options(config: str | None, inputs: tuple[str, ...], flags: dict[str, Any])
 
     own = {name: flags.pop(name) for name in Settings.__struct_fields__}
     for name in ("select", "extend_select", "ignore"):
-        own[name] = split_list(own[name])
+        own[name] = split_list(own[name], f"--{name.replace('_', '-')}")
     own["fail_over"] = key_values(own["fail_over"], "--fail-over")
     own["against"] = list(own["against"])
     settings, rest = load_settings(config, own)
@@ -160,23 +171,32 @@ def _fix(
     return _ended(found, settings, quiet)
 
 
-def _put_statistics(found: "Validated", output: str | None) -> None:
+def _put_statistics(found: "Validated", format_: str, output: str | None) -> None:
+    """How often each rule is broken, the most frequent first; as JSON an object of counts by code."""
+    from sftcli.cli.terminal import while_it_is_read
     from sftcli.rules.catalogue import RULES
 
+    counts = dict(sorted(found.findings.counts.items(), key=lambda one: (-one[1], one[0])))
     text = "".join(
         f"{count:>9,}  {code} {RULES[code].severity:<7}  {RULES[code].name}\n"
-        for code, count in sorted(found.findings.counts.items(), key=lambda one: (-one[1], one[0]))
+        for code, count in counts.items()
     )
+    if format_ == "json":
+        text = json.dumps(counts) + "\n"
     if output is None:
-        click.echo(text, nl=False)
+        with while_it_is_read():
+            click.echo(text, nl=False)
     else:
         Path(output).write_text(text, encoding="utf-8")
 
 
 def _ended(found: "Validated", settings: "Settings", quiet: bool) -> int:
     """The exit code; why it is 1 is said where a limit decided."""
+    from sftcli.cli.terminal import while_it_is_read
+
     failures = found.failures(settings)
     if failures and not quiet and (settings.max_bad is not None or settings.fail_over):
-        for failure in failures:
-            click.echo(f"{click.style('failed:', fg='red', bold=True)} {failure}", err=True)
+        with while_it_is_read():
+            for failure in failures:
+                click.echo(f"{click.style('failed:', fg='red', bold=True)} {failure}", err=True)
     return int(bool(failures))

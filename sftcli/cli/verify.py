@@ -33,10 +33,16 @@ _EPILOG = "Exit codes: 0 fine, 1 findings, 2 usage, 3 environment (no manifest, 
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("-o", "--output", metavar="FILE", help="Write the findings to a file.")
 @click.option(
-    "--max-errors", type=click.IntRange(1), default=1000, show_default=True, help="How many to list."
+    "--max-errors",
+    type=click.IntRange(1),
+    metavar="N",
+    default=1000,
+    show_default=True,
+    help="List N findings.",
 )
+@click.option("--ignore", multiple=True, metavar="RULES", help="Leave these rules out: codes or names.")
 @click.option("--strict", is_flag=True, help="Exit 1 for warnings too.")
-@click.option("--quiet", is_flag=True, help="Print findings only.")
+@click.option("--quiet", is_flag=True, help="Print nothing where nothing is found.")
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
 @click.option("--progress/--no-progress", default=None, help="Show a bar. [default: in a terminal]")
 @debug_option
@@ -49,6 +55,7 @@ def verify(
     as_json: bool,
     output: str | None,
     max_errors: int,
+    ignore: tuple[str, ...],
     strict: bool,
     quiet: bool,
     color: str,
@@ -66,10 +73,12 @@ def verify(
     sftcli verify data/* --format sarif -o verify.sarif
     """
     from sftcli.cli.findings_out import exit_code, put_findings
+    from sftcli.cli.options import split_list
     from sftcli.cli.output_file import check_output_file
     from sftcli.cli.show import Bar
+    from sftcli.rules.catalogue import selected
     from sftcli.rules.folder import RULES
-    from sftcli.verify import Asked
+    from sftcli.verify import Asked, folders_of
     from sftcli.verify import verify as verify_folders
 
     if deep is not None and _amount(deep) is None:  # the parser took the folder for the value
@@ -78,10 +87,11 @@ def verify(
         raise click.UsageError("name the folders that `sftcli prepare -o` wrote: sftcli verify OUT")
     if output is not None:
         check_output_file("-o", output, folders)
-    asked = Asked(None if deep is None else _amount(deep), seed, strict_inputs)
     rules = {rule.code: rule for rule in RULES}
+    on = selected(ignore=split_list(ignore, "--ignore"), rules=rules)
+    asked = Asked(None if deep is None else _amount(deep), seed, strict_inputs, on)
     with Bar(sys.stderr.isatty() if progress is None else progress, "verify") as bar:
-        found = verify_folders(folders, asked, max_errors, lambda rows: bar.begin(rows, "row"))
+        found = verify_folders(folders_of(folders), asked, max_errors, lambda rows: bar.begin(rows, "row"))
     put_findings(found, rules, "json" if as_json else format_, output, color, quiet)
     return exit_code(found, rules, strict)
 

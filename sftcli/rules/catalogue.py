@@ -23,9 +23,12 @@ BY_NAME: Mapping[str, Rule] = {rule.name: rule for rule in RULES.values()}
 
 
 def selected(
-    select: Sequence[str] = (), extend: Sequence[str] = (), ignore: Sequence[str] = ()
+    select: Sequence[str] = (),
+    extend: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    rules: Mapping[str, Rule] = RULES,
 ) -> frozenset[str]:
-    """The codes of the rules that are on.
+    """The codes of the rules that are on, of all `rules`.
 
     Each selector is a code, the beginning of some codes (`C`, `C01`), a rule's name, or ALL.
     `select` stands in for the default set, `extend` adds to it, `ignore` takes from it; of those
@@ -33,10 +36,10 @@ def selected(
     default is on only where its whole code, its name or ALL is given. Raises UsageError for a
     selector that names no rule.
     """
-    on = [_check(text) for text in (*select, *extend)]
-    off = [_check(text) for text in ignore]
+    on = [_check(text, rules) for text in (*select, *extend)]
+    off = [_check(text, rules) for text in ignore]
     chosen = set()
-    for rule in RULES.values():
+    for rule in rules.values():
         default = 0 if rule.default and not select else _NOT
         wanted = max([default, *(_exactness(text, rule) for text in on)])
         if not rule.default and wanted != _WHOLE and "ALL" not in on:
@@ -63,6 +66,15 @@ def names(selector: str, rule: Rule) -> bool:
     return _exactness(selector, rule) != _NOT
 
 
+def canonical(selector: str) -> str:
+    """The one way to write a selector: a rule's code for its name, and codes in capitals.
+
+    Raises UsageError for a selector that names no rule.
+    """
+    found = _check(selector, RULES)
+    return BY_NAME[found].code if found in BY_NAME else found
+
+
 def find_rule(text: str, rules: Mapping[str, Rule] = RULES) -> Rule:
     """The rule with this code or name. Raises UsageError with the nearest one."""
     for rule in rules.values():
@@ -82,9 +94,9 @@ def nearest_rule(text: str, rules: Iterable[Rule]) -> str:
     return "; `sftcli rules` lists them"
 
 
-def _check(text: str) -> str:
+def _check(text: str, rules: Mapping[str, Rule]) -> str:
     """A selector as it is compared: codes in capitals, names in small letters."""
     for found in (text.upper(), text.lower().replace("-", "_")):
-        if found and any(names(found, rule) for rule in RULES.values()):
+        if found and any(names(found, rule) for rule in rules.values()):
             return found
-    raise UsageError(f"no rule {text!r}{nearest_rule(text, RULES.values())}")
+    raise UsageError(f"no rule {text!r}{nearest_rule(text, rules.values())}")

@@ -1,5 +1,6 @@
 """Settings: which rules are on, and how much of what they find is too much."""
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,10 +10,11 @@ import msgspec
 
 from sftcli.config import Config
 from sftcli.errors import ConfigError, UsageError
-from sftcli.rules.catalogue import RULES, names, selected
+from sftcli.plan import STDIN
+from sftcli.rules.catalogue import RULES, canonical, names, selected
 from sftcli.validate.overlap import OVERLAP
 from sftcli.validate.tally import Limits
-from sftcli.yamlfile import OPTIONS, check_keys, convert, load_yaml
+from sftcli.yamlfile import OPTIONS, check_keys, convert, load_yaml, underscored
 
 _PYPROJECT = "pyproject.toml"
 _TABLE = "[tool.sftcli]"
@@ -62,7 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def limit_of(self, code: str) -> "Limit | None":
         """The limit of one rule: that of the most exact key of `fail_over` that names it."""
-        keys = [key for key in self.fail_over if names(key.upper(), RULES[code]) or key == RULES[code].name]
+        keys = [key for key in self.fail_over if names(key, RULES[code])]
         return parse_limit(self.fail_over[max(keys, key=len)], "--fail-over") if keys else None
 
     def failures(self, counts: Mapping[str, int], bad: int, records: int) -> list[str]:
@@ -106,33 +108,82 @@ def load_settings(
     """The settings, and the options of a Config that stand in the same file.
 
     They are read from the YAML file `config`, or else from the nearest pyproject.toml at or above
-    `folder` (None: the current one) that has a table [tool.sftcli]; `flags` win over both. Raises
-    ConfigError that names the file, the key, and the nearest known one.
+    `folder` (None: the current one) that has a table [tool.sftcli]; `flags` win over both (see
+    `_over`). Raises ConfigError that names the file, the key, and the nearest known one.
     """
     if config is not None:
-        where, data = config, load_yaml(Path(config))
+        where = config
+        data = underscored(load_yaml(Path(config)), where)
     else:
         where, data = _from_pyproject(folder or Path.cwd())
     own = Settings.__struct_fields__
     check_keys(data, (*own, *Config.__struct_fields__), where, ConfigError)
     mine = {key: value for key, value in data.items() if key in own}
     rest = {key: value for key, value in data.items() if key not in own}
-    convert(mine, Settings, where)
+    written = convert(mine, Settings, where)
     convert(rest, Config, where)
-    given = {key: value for key, value in flags.items() if value not in (None, (), [], {}, False)}
-    settings = convert(mine | given, Settings, OPTIONS)
+    settings = convert(_over(written, flags), Settings, OPTIONS)
     _check(settings)
     return settings, rest
 
 
+def _over(written: Settings, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a file under flags (of which None, False and an empty one were not given).
+
+    `select` stands in for all that the file says of rules. `ignore` and `extend_select` add to it,
+    and so does `fail_over`, rule by rule.
+    """
+    # By identity: 0 and 0.0 equal False, and are values.
+    given = {
+        key: flag for key, flag in flags.items() if not (flag is None or flag is False or flag in ([], {}))
+    }
+    merged = msgspec.structs.asdict(written)
+    if "select" in given:
+        merged |= {"extend_select": [], "ignore": []}
+    for key in ("extend_select", "ignore"):
+        given[key] = [*merged[key], *given.get(key, [])]
+    limits = [*merged["fail_over"].items(), *given.get("fail_over", {}).items()]
+    given["fail_over"] = {canonical(selector): limit for selector, limit in limits}
+    return merged | given
+
+
+def pyprojects(folder: Path | None = None) -> list[str]:
+    """The files that are looked at for a table [tool.sftcli] where no config is named."""
+    here = folder or Path.cwd()
+    return [str(place / _PYPROJECT) for place in (here, *here.parents) if (place / _PYPROJECT).is_file()]
+
+
 def _from_pyproject(folder: Path) -> tuple[str, dict[str, Any]]:
+    """Where the options stand, and what they are; paths among them are relative to the file."""
     for place in (folder, *folder.parents):
         path = place / _PYPROJECT
         if path.is_file():
             table = _table(path)
             if table is not None:
-                return f"{path} {_TABLE}", {key.replace("-", "_"): value for key, value in table.items()}
+                where = f"{path} {_TABLE}"
+                return where, _seen_from_here(underscored(table, where), place)
     return OPTIONS, {}
+
+
+def _seen_from_here(data: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The same options, their paths as they are from the current folder."""
+
+    def moved(name: Any) -> Any:
+        if not isinstance(name, str) or name == STDIN or os.path.isabs(name) or "://" in name:
+            return name
+        return os.path.relpath(folder / name)
+
+    def moved_where_there(name: Any) -> Any:
+        """Of what may be a name of other things too, such as a tokenizer in the hub's cache."""
+        return moved(name) if isinstance(name, str) and name and (folder / name).exists() else name
+
+    changed = {}
+    for key, value in data.items():
+        if key in ("inputs", "against") and isinstance(value, list):
+            changed[key] = [moved(name) for name in value]
+        elif key in ("tokenizer", "template"):
+            changed[key] = moved_where_there(value)
+    return data | changed
 
 
 def _table(path: Path) -> dict[str, Any] | None:
@@ -154,7 +205,6 @@ def _check(settings: Settings) -> None:
     if settings.max_bad is not None:
         parse_limit(settings.max_bad, "--max-bad")
     for selector, written in settings.fail_over.items():
-        selected([selector])
         parse_limit(written, f"--fail-over {selector}")
     for key in ("max_errors", "vocab_size", "num_proc"):
         value = getattr(settings, key)

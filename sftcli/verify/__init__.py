@@ -9,12 +9,15 @@ sample   --deep N: some rows made again
 again    --deep all: all of them made again
 """
 
+import glob
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from sftcli.errors import UsageError
 from sftcli.findings.finding import Finding, Findings
 from sftcli.findings.message import counted
 from sftcli.manifest import MANIFEST
@@ -31,11 +34,31 @@ _WARNINGS = {rule.code for rule in RULES if rule.severity == "warning"}
 
 @dataclass(frozen=True)
 class Asked:
-    """What is looked at besides the folder: `deep` records made again, drawn with `seed`."""
+    """What is looked at besides the folder: `deep` records made again, drawn with `seed`.
+
+    `rules`: the codes of those that are told.
+    """
 
     deep: int | Literal["all"] | None = None
     seed: int = 0
     strict_inputs: bool = False
+    rules: frozenset[str] = frozenset(rule.code for rule in RULES)
+
+
+def folders_of(written: Sequence[str]) -> list[str]:
+    """The folders that arguments stand for: a name that exists is itself, and a pattern all that it fits.
+
+    Raises UsageError where a pattern fits no folder.
+    """
+    found: list[str] = []
+    for name in written:
+        fits = [name]
+        if glob.has_magic(name) and not os.path.lexists(name):
+            fits = sorted(one for one in glob.glob(name, recursive=True) if os.path.isdir(one))
+            if not fits:
+                raise UsageError(f"{name}: no folder matches this pattern (looked in {os.getcwd()})")
+        found += fits
+    return found
 
 
 def verify(
@@ -58,14 +81,19 @@ def verify(
         facts, problems = read_facts(folder)
         found.files.append(str(folder / MANIFEST))
         for finding in problems:
-            found.add(finding, keep)
+            _tell(finding, found, asked, keep)
         if facts is not None:
             found.files += [str(folder / listed) for listed in facts.files]
             found.records += facts.counts.rows
             tell = progress(facts.counts.rows) if progress else lambda done: None
             for finding in _judged(folder, facts, asked, tell, found.notes):
-                found.add(finding, keep)
+                _tell(finding, found, asked, keep)
     return found
+
+
+def _tell(finding: Finding, found: Findings, asked: Asked, keep: int) -> None:
+    if finding.code in asked.rules:
+        found.add(finding, keep)
 
 
 def _judged(

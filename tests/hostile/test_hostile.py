@@ -331,10 +331,22 @@ def test_standard_input() -> None:
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-        ("a.jsonl", files.GZ, "error: a.jsonl: gz data; give it a name that ends in .gz\n"),
-        ("a.jsonl.gz", files.GZ[:-3], "error: a.jsonl.gz: the gz data breaks off after 28 bytes of text: "),
+        (
+            "a.jsonl",
+            files.GZ,
+            "error: J104 wrong_extension: a.jsonl: gz data; give it a name that ends in .gz\n",
+        ),
+        (
+            "a.jsonl.gz",
+            files.GZ[:-3],
+            "error: J101 truncated: a.jsonl.gz: the gz data breaks off after 28 bytes of text: ",
+        ),
         ("a.jsonl", b"\x1b[31m\n", "error: a.jsonl:1:1: J002 json: expected a value\n"),
-        ("a.json", b'[{"text": "a"},]', "error: a.json:1:15: a malformed JSON array: a comma with nothing "),
+        (
+            "a.json",
+            b'[{"text": "a"},]',
+            "error: J010 trailing_comma: a.json:1:15: a malformed JSON array: a comma with nothing ",
+        ),
     ],
 )
 def test_how_a_process_says_it(name: str, data: bytes, message: str) -> None:
