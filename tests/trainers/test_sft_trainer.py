@@ -1,0 +1,119 @@
+"""TRL's SFTTrainer on rows as they were written, plain and packed.
+
+It must not process them again: neither its datasets' `map` and `filter` nor its packing may run.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import CONFIGS, EXAMPLES, make
+
+torch = pytest.importorskip("torch", reason="needs torch; `make test-trainers` installs it")
+pytest.importorskip("trl", reason="needs trl; `make test-trainers` installs it")
+
+from datasets import Dataset, load_dataset  # noqa: E402
+from tiny import llama, mean_loss, nearly, rows_of  # noqa: E402
+from transformers import AutoTokenizer  # noqa: E402
+from trl import SFTConfig, SFTTrainer  # noqa: E402
+
+BATCH = 4
+CASES = {
+    "qa": (EXAMPLES / "gsm8k.jsonl", {"template": str(CONFIGS / "templates" / "qa.yaml"), "limit": 40}),
+    "chat": (EXAMPLES / "chat.jsonl", {"template": "chatml"}),
+}
+
+
+class Watched(SFTTrainer):
+    """An SFTTrainer that keeps each step's batch and loss."""
+
+    def training_step(self, model: Any, inputs: Any, *rest: Any, **more: Any) -> Any:
+        given = {name: values.tolist() for name, values in inputs.items() if torch.is_tensor(values)}
+        loss = super().training_step(model, inputs, *rest, **more)
+        self.seen.append(given | {"loss": float(loss)})
+        return loss
+
+
+def trained(out: Path, folder: Path, **more: Any) -> Watched:
+    arguments = SFTConfig(
+        output_dir=str(folder / "trainer"),
+        train_sampling_strategy="sequential",
+        learning_rate=1e-3,
+        logging_steps=1,
+        report_to="none",
+        save_strategy="no",
+        use_cpu=True,
+        bf16=False,  # TRL's default; it would round every likelihood
+        activation_checkpointing=False,  # TRL's default is its old name, at which transformers warns
+        disable_tqdm=True,
+        seed=0,
+        **{"max_steps": 10, "per_device_train_batch_size": BATCH, "max_length": None, **more},
+    )
+    trainer = Watched(
+        llama(),
+        arguments,
+        train_dataset=load_dataset(str(out), split="train", cache_dir=str(folder / "cache")),
+        processing_class=AutoTokenizer.from_pretrained(str(out / "tokenizer")),
+    )
+    trainer.seen = []
+    trainer.train()
+    return trainer
+
+
+@pytest.fixture
+def changes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of what was called to make one dataset from another."""
+    called: list[str] = []
+
+    def watch(name: str) -> None:
+        original = getattr(Dataset, name)
+
+        def counted(*args: Any, **options: Any) -> Any:
+            called.append(name)
+            return original(*args, **options)
+
+        monkeypatch.setattr(Dataset, name, counted)
+
+    for name in ("map", "filter", "shuffle"):
+        watch(name)
+    return called
+
+
+@pytest.fixture(scope="module", params=CASES)
+def plain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    source, options = CASES[request.param]
+    out = tmp_path_factory.mktemp("sft") / "plain"
+    make(out, source, profile="trl", **options)
+    return out
+
+
+def test_plain_rows_are_not_processed_again(plain: Path, tmp_path: Path, changes: list[str]) -> None:
+    trainer = trained(plain, tmp_path, max_steps=1)
+    assert changes == []
+    assert trainer.train_dataset.to_list() == rows_of(plain)
+
+
+def test_plain_rows_reach_the_model(plain: Path, tmp_path: Path) -> None:
+    trainer = trained(plain, tmp_path, max_steps=-1, num_train_epochs=1)
+    pad = trainer.processing_class.pad_token_id
+    places = [(batch, place) for batch in trainer.seen for place in range(BATCH)]
+    for row, (batch, place) in zip(rows_of(plain), places, strict=True):
+        more = len(batch["input_ids"][place]) - len(row["input_ids"])
+        assert batch["input_ids"][place] == row["input_ids"] + [pad] * more
+        assert batch["labels"][place] == row["labels"] + [-100] * more
+        assert batch["attention_mask"][place] == [1] * len(row["input_ids"]) + [0] * more
+
+
+def test_plain_first_loss(plain: Path, tmp_path: Path) -> None:
+    rows = rows_of(plain)
+    trainer = trained(plain, tmp_path)
+    assert trainer.state.global_step == len(trainer.seen) == 10
+    assert trainer.seen[0]["loss"] == nearly(mean_loss(llama(), rows[:BATCH]))
+    assert mean_loss(trainer.model, rows) < 0.99 * mean_loss(llama(), rows)
+
+
+def test_a_max_length_that_is_forgotten_cuts(plain: Path, tmp_path: Path, changes: list[str]) -> None:
+    """Why the page says max_length=None: SFTTrainer's own cut leaves answers without an end."""
+    trainer = trained(plain, tmp_path, max_length=64, max_steps=1)
+    assert {"map", "filter"} <= set(changes)
+    assert max(map(len, trainer.train_dataset["input_ids"])) == 64
