@@ -5,21 +5,36 @@ from typing import Any
 
 import click
 
-from sftcli.cli.options import config_flags, config_options, split_list
+from sftcli.cli.options import F, config_flags, config_options, split_list
+from sftcli.cli.sections import SectionedCommand
+from sftcli.cli.write_options import SHAPE, SHARDS, WHICH, write_flags
 
 
-@click.command(epilog="Exit codes: 0 fine, 1 bad data, 2 usage, 3 environment, 4 a bug.")
+def shard_options(command: F) -> F:
+    """Every option that says what is written of a row, and in what files."""
+    for option in reversed((*SHAPE, *SHARDS, *WHICH)):
+        command = option(command)
+    return command
+
+
+class _Command(SectionedCommand):
+    shared = "How records become rows"
+    sections = {  # noqa: RUF012 (never changed)
+        "The output": "output overwrite profile format compression",
+        shared: "",
+        "What is written of a row": "max_length truncation truncation_side min_trained packing layout pad "
+        "pad_to_multiple_of padding_side labels_dtype columns keep",
+        "Which rows are written, and where": "val_size shuffle seed dedup limit",
+        "Bad records": "on_error select ignore max_errors",
+        "What is printed": "as_json quiet progress debug help",
+    }
+
+
+@click.command(cls=_Command, epilog="Exit codes: 0 fine, 1 bad data, 2 usage, 3 environment, 4 a bug.")
 @click.argument("inputs", nargs=-1, metavar="INPUT...")
 @click.option("-o", "--output", metavar="FOLDER", help="Where the dataset goes.")
 @config_options
-@click.option(
-    "--format", type=click.Choice(["parquet", "arrow"]), help="The shards' format. [default: parquet]"
-)
-@click.option(
-    "--compression",
-    type=click.Choice(["zstd", "snappy", "lz4", "gzip", "none"]),
-    help="The shards' compression. [default: zstd for parquet, none for arrow]",
-)
+@shard_options
 @click.option(
     "--on-error",
     type=click.Choice(["fail", "skip", "quarantine"]),
@@ -54,22 +69,28 @@ def prepare(
     sftcli prepare train.jsonl -t ./llama3 --template llama3 -o out
     sftcli prepare 'data/*.jsonl.gz' --config configs/alpaca.yaml -o out
     """
-    from sftcli.config import load_config
+    from sftcli.config import inputs_of, load_config
     from sftcli.errors import BadRecordsError
     from sftcli.fastload import warm_up
 
     for name in ("select", "ignore"):
         flags[name] = split_list(flags[name], f"--{name}")
-    loaded = load_config(config, {"inputs": list(inputs), **config_flags(flags)})
+    loaded = load_config(config, {"inputs": list(inputs), **write_flags(config_flags(flags))})
     if loaded.encoder != "tokenizers":
-        warm_up(loaded.tokenizer, loaded.inputs)  # beside the imports that follow
+        warm_up(loaded.tokenizer, inputs_of(loaded))  # beside the imports that follow
     from sftcli import pipeline
     from sftcli.cli import show
 
     bar = show.Bar(progress if progress is not None else not quiet and sys.stderr.isatty())
     try:
         with bar:
-            report = pipeline.prepare(loaded, overwrite=overwrite, max_errors=max_errors, progress=bar.start)
+            report = pipeline.prepare(
+                loaded,
+                overwrite=overwrite,
+                max_errors=max_errors,
+                progress=bar.start,
+                announce=None if quiet else show.announce,
+            )
     except BadRecordsError as problem:
         show.bad_records(problem)
         return problem.exit_code
