@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -568,7 +569,12 @@ def test_the_same_prompt_but_for_case_and_space() -> None:
 
 @pytest.mark.parametrize(
     ("written", "limit"),
-    [(10, Limit(10, False)), ("10", Limit(10, False)), ("1%", Limit(1, True)), ("0.5%", Limit(0.5, True))],
+    [
+        (10, Limit(Decimal(10), False)),
+        ("10", Limit(Decimal(10), False)),
+        ("1%", Limit(Decimal(1), True)),
+        ("0.5%", Limit(Decimal("0.5"), True)),
+    ],
 )
 def test_limits(written: int | str, limit: Limit) -> None:
     assert parse_limit(written, "--max-bad") == limit
@@ -581,8 +587,8 @@ def test_what_is_no_limit(written: str) -> None:
 
 
 def test_a_share_is_of_all_records() -> None:
-    assert [Limit(1, True).is_exceeded(count, 100) for count in (0, 1, 2)] == [False, False, True]
-    assert [Limit(1, False).is_exceeded(count, 100) for count in (0, 1, 2)] == [False, False, True]
+    assert [Limit(Decimal(1), True).is_exceeded(count, 100) for count in (0, 1, 2)] == [False, False, True]
+    assert [Limit(Decimal(1), False).is_exceeded(count, 100) for count in (0, 1, 2)] == [False, False, True]
 
 
 def test_the_nearest_pyproject_with_a_table_counts() -> None:

@@ -14,7 +14,7 @@ locate    the column of a value in its line
 from sftcli.parse.data_path import in_the_data
 from sftcli.parse.detect import detect_format, make_parser
 from sftcli.parse.formats import FORMATS, Parser
-from sftcli.parse.line import decode_line, decode_lines
+from sftcli.parse.line import decode_line, decode_lines, records_in
 from sftcli.parse.locate import column_of, make_reject
 from sftcli.parse.reads import NOTHING_READ, Reads, keys_read
 
@@ -31,4 +31,5 @@ __all__ = [
     "keys_read",
     "make_parser",
     "make_reject",
+    "records_in",
 ]

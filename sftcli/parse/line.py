@@ -1,6 +1,6 @@
 """Bytes of lines -> records. Good lines take one call; what follows only explains bad ones."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -33,6 +33,17 @@ def decode_line(raw: bytes, reads: Reads = ANY_FORMAT) -> Record | None:
     if record is not None and raw.count(b":") != len(record):
         check_keys(raw, reads)
     return record
+
+
+def records_in(lines: Iterable[bytes]) -> Iterator[tuple[int, Record]]:
+    """The lines that are JSON objects, each with its index; what is wrong with others is not looked at."""
+    for index, raw in enumerate(lines):
+        try:
+            record = _decode_any(raw)
+        except DECODE_ERRORS:
+            continue
+        if type(record) is dict:
+            yield index, record
 
 
 def decode_lines(
@@ -111,7 +122,8 @@ def _bad_line(raw: bytes, problem: Exception | None) -> RecordError:
         text = raw.decode()
     except UnicodeDecodeError as bad:
         column = len(raw[: bad.start].decode()) + 1
-        message = f"byte 0x{raw[bad.start]:02x} is not UTF-8 ({bad.reason}); convert the file to UTF-8"
+        cure = "convert the file, such as with iconv -f WINDOWS-1252 -t UTF-8"
+        message = f"byte 0x{raw[bad.start]:02x} is not UTF-8 ({bad.reason}); {cure}"
         return RecordError("utf8", message, column=column)
     fault = first_fault(text)
     if fault is None:

@@ -40,30 +40,30 @@ def selected(
     off = [_check(text, rules) for text in ignore]
     chosen = set()
     for rule in rules.values():
-        default = 0 if rule.default and not select else _NOT
-        wanted = max([default, *(_exactness(text, rule) for text in on)])
+        default = 0 if rule.default and not select else UNNAMED
+        wanted = max([default, *(exactness(text, rule) for text in on)])
         if not rule.default and wanted != _WHOLE and "ALL" not in on:
-            wanted = _NOT
-        if wanted > max([_NOT, *(_exactness(text, rule) for text in off)]):
+            wanted = UNNAMED
+        if wanted > max([UNNAMED, *(exactness(text, rule) for text in off)]):
             chosen.add(rule.code)
     return frozenset(chosen)
 
 
-_NOT, _WHOLE = -1, 99
+UNNAMED, _WHOLE = -1, 99
 
 
-def _exactness(selector: str, rule: Rule) -> int:
+def exactness(selector: str, rule: Rule) -> int:
     """How closely a selector names a rule: by how much of its code, or not at all."""
     if selector in (rule.code, rule.name):
         return _WHOLE
     if selector == "ALL":
         return 0
-    return len(selector) if rule.code.startswith(selector) else _NOT
+    return len(selector) if rule.code.startswith(selector) else UNNAMED
 
 
 def names(selector: str, rule: Rule) -> bool:
     """Whether a selector stands for a rule."""
-    return _exactness(selector, rule) != _NOT
+    return exactness(selector, rule) != UNNAMED
 
 
 def canonical(selector: str) -> str:

@@ -11,7 +11,7 @@ from sftcli.parse.failure import Names
 from sftcli.plan import STDIN, plan_splits
 from sftcli.read import LINE_TOO_LONG, LineBlock, is_blank, read_blocks
 from sftcli.read.lines import UTF8_BOM
-from sftcli.validate.formats import JudgeMaker
+from sftcli.validate.formats import FileJudges, JudgeMaker
 from sftcli.validate.judge import Good
 from sftcli.validate.place import column_in, end_of_value
 from sftcli.validate.tally import Limits, Tally
@@ -40,18 +40,14 @@ def fix(config: Config, output: str, rules: frozenset[str]) -> Counter[str]:
         raise UsageError(f"--fix: {output}: is the input, which is never changed; name another file")
     require_plain("--fix: -o", output)
     limits = Limits(on, frozenset(), 0, None)
-    maker = JudgeMaker(config, limits, None, None, None, None)
     mended: Counter[str] = Counter()
     with whole_file(output) as out:
-        judges = None
+        file = FileJudges(JudgeMaker(config, limits, None, None, None, None))
         for split in splits:
-            blocks = read_blocks(split)
-            if judges is None:
-                judges, blocks, _ = maker.make(blocks)
-            for block in blocks:
-                good = {one.at: one for one in judges.records.judge(block, Tally(limits))}
-                record_format = judges.records.record_format
-                out.writelines(_mended(block, good, record_format, config.field, on, mended))
+            for block in read_blocks(split):
+                judge = file.of(block).records
+                good = {one.at: one for one in judge.judge(block, Tally(limits))}
+                out.writelines(_mended(block, good, judge.record_format, config.field, on, mended))
     return mended
 
 

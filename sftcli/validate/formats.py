@@ -1,16 +1,15 @@
 """File -> what its records are judged by: each file has a format of its own."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from sftcli.config import Config
 from sftcli.errors import RecordError
-from sftcli.parse import decode_lines, detect_format
-from sftcli.read import LineBlock
+from sftcli.parse import detect_format, records_in
+from sftcli.read import LineBlock, is_blank
 from sftcli.validate.judge import Judge
-from sftcli.validate.one_split import Judges
+from sftcli.validate.one_split import Judges, Unknown
 from sftcli.validate.overlap import OtherSet
 from sftcli.validate.tally import Limits
 
@@ -23,17 +22,9 @@ if TYPE_CHECKING:
 _SAMPLE_LINES = 100
 
 
-@dataclass(frozen=True)
-class Unknown:
-    """Why no format fits, and the line (from 0) of the record that shows it."""
-
-    message: str
-    line: int
-
-
 @dataclass
 class JudgeMaker:
-    """Makes the judges of a file from its first lines, one for each format.
+    """Makes the judges of a file from its first records, one for each format.
 
     `tokenizer` and `engines` are there where rows are judged too.
     """
@@ -46,32 +37,32 @@ class JudgeMaker:
     other: OtherSet | None
     _made: dict[str | None, Judges] = field(default_factory=dict, init=False)
 
-    def make(self, blocks: Iterator[LineBlock]) -> tuple[Judges, Iterator[LineBlock], Unknown | None]:
-        """The judges for a file's records, all its blocks again, and what is wrong if none fits."""
-        read: list[LineBlock] = []
-        sample: list[tuple[int, bytes]] = []
-        for block in blocks:
-            read.append(block)
-            sample = [
-                (block.line_in_split + index, line)
-                for index, line in enumerate(block.lines)
-                if line and not line.isspace()
-            ][:_SAMPLE_LINES]
-            if sample:
-                break
-        decoded = decode_lines([line for _, line in sample])
-        good = [
-            (line, raw, record)
-            for (line, raw), record in zip(sample, decoded, strict=True)
-            if isinstance(record, dict)
-        ]
-        unknown = None
+    def settle(self, block: LineBlock) -> tuple[Judges, Unknown | None] | None:
+        """The judges for a file's records, and what is wrong if no format fits.
+
+        None where no line of the block is a record that shows it.
+        """
+        sample = self._sample(block)
+        if not sample and self.config.record_format == "auto":
+            return None
         try:
-            judges = self._judges([raw for _, raw, _ in good], [record for _, _, record in good])
+            return self._judges([block.lines[at] for at, _ in sample], [record for _, record in sample]), None
         except RecordError as problem:
-            unknown = Unknown(problem.message, good[0][0]) if good else None
-            judges = self._made_for(None, None)
-        return judges, chain(read, blocks), unknown
+            return self.without_format(), Unknown(problem.message, block.line_in_split + sample[0][0])
+
+    def without_format(self) -> Judges:
+        """The judges of lines before any shows what their format is."""
+        return self._made_for(None, None)
+
+    def _sample(self, block: LineBlock) -> list[tuple[int, dict[str, Any]]]:
+        """Records of the first lines, each with its index; where those hold none, of the next ones."""
+        lines = [index for index, line in enumerate(block.lines) if not is_blank(line)]
+        for start in range(0, len(lines), _SAMPLE_LINES):
+            some = lines[start : start + _SAMPLE_LINES]
+            found = [(some[at], record) for at, record in records_in(block.lines[index] for index in some)]
+            if found:
+                return found
+        return []
 
     def _judges(self, lines: Sequence[bytes], records: Sequence[dict[str, Any]]) -> Judges:
         record_format: str = self.config.record_format
@@ -104,8 +95,33 @@ class JudgeMaker:
             if isinstance(job.layout, PromptTemplate):
                 fields = (job.layout.required, job.layout.optional)
         return Judges(
-            Judge(record_format, self.config.field, self.limits, fields, control),
+            Judge(
+                record_format,
+                self.config.field,
+                self.limits,
+                fields,
+                control,
+                weighted=bool(self.config.loss_weight),
+            ),
             tokens,
             repeats=any(code in self.limits.on for code in ("D001", "D002", "D003")),
             other=self.other,
         )
+
+
+@dataclass
+class FileJudges:
+    """The judges of one file, block by block: `known` once a record has shown its format.
+
+    `unknown` is why no format fits that record, where none does.
+    """
+
+    maker: JudgeMaker
+    known: Judges | None = None
+    unknown: Unknown | None = None
+
+    def of(self, block: LineBlock) -> Judges:
+        """What the next block is judged by."""
+        if self.known is None and (settled := self.maker.settle(block)) is not None:
+            self.known, self.unknown = settled
+        return self.known or self.maker.without_format()

@@ -29,13 +29,29 @@ class Fault:
     column: int | None = None
 
 
+@dataclass(frozen=True)
+class Unknown:
+    """Why no format fits, and the line (from 0) of the record that shows it."""
+
+    message: str
+    line: int
+
+
 @dataclass
 class Judged:
-    """What a split came to. `fault`: what ended the reading of its file."""
+    """What a split came to.
+
+    `fault`: what ended the reading of its file. `unknown`: why its records are of no format.
+    `has_record`: whether any line showed a format, or that it has none. `is_read`: False where the
+    run had read as many records as it was to read.
+    """
 
     tally: Tally
     prints: Prints = field(default_factory=Prints)
     fault: Fault | None = None
+    unknown: Unknown | None = None
+    has_record: bool = False
+    is_read: bool = True
 
 
 @dataclass(frozen=True)
@@ -55,16 +71,16 @@ class Judges:
 def judge_split(
     split: Split,
     blocks: Iterator[LineBlock],
-    judges: Judges,
+    judges_of: Callable[[LineBlock], Judges],
     limits: Limits,
     progress: Callable[[int], None] | None = None,
 ) -> Judged:
-    """Judge a split's lines, which `blocks` holds."""
+    """Judge a split's lines, which `blocks` holds, each block by the judges that are given for it."""
     judged = Judged(Tally(limits))
     tally = judged.tally
     try:
         for block in blocks:
-            first = tally.lines
+            first, judges = tally.lines, judges_of(block)
             if first == 0 and split.kind == "jsonl" and block.first_byte == _BOM_BYTES:
                 tally.add_once("J021", 0)
             good = judges.records.judge(block, tally, want_good=judges.needs_records)

@@ -3,6 +3,8 @@
 import os
 import re
 from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import msgspec
 from sftcli.config import Config
 from sftcli.errors import ConfigError, UsageError
 from sftcli.plan import STDIN
-from sftcli.rules.catalogue import RULES, canonical, names, selected
+from sftcli.rules.catalogue import RULES, UNNAMED, canonical, exactness, selected
 from sftcli.validate.overlap import OVERLAP
 from sftcli.validate.tally import Limits
 from sftcli.yamlfile import OPTIONS, check_keys, convert, load_yaml, underscored
@@ -64,8 +66,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def limit_of(self, code: str) -> "Limit | None":
         """The limit of one rule: that of the most exact key of `fail_over` that names it."""
-        keys = [key for key in self.fail_over if names(key, RULES[code])]
-        return parse_limit(self.fail_over[max(keys, key=len)], "--fail-over") if keys else None
+        exact = {key: exactness(canonical(key), RULES[code]) for key in self.fail_over}
+        named = [key for key in exact if exact[key] != UNNAMED]
+        return (
+            parse_limit(self.fail_over[max(named, key=exact.__getitem__)], "--fail-over") if named else None
+        )
 
     def failures(self, counts: Mapping[str, int], bad: int, records: int) -> list[str]:
         """Why the run fails, in words; empty where it does not. `bad`: records that break a rule."""
@@ -74,7 +79,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             limit = self.limit_of(code)
             if limit is not None and limit.is_exceeded(counts[code], records):
                 found.append(f"{code}: {counts[code]:,} of {records:,} records, over its limit of {limit}")
-        most = parse_limit(self.max_bad, "--max-bad") if self.max_bad is not None else Limit(0, False)
+        most = parse_limit(self.max_bad, "--max-bad") if self.max_bad is not None else Limit(Decimal(0), False)
         if most.is_exceeded(bad, records):
             over = f", over the limit of {most}" if self.max_bad is not None else ""
             found.append(f"{bad:,} of {records:,} records are bad{over}")
@@ -84,22 +89,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Limit(msgspec.Struct, frozen=True):
     """How many are allowed: a number, or a share of the records in percent."""
 
-    value: float
+    value: Decimal
     is_share: bool
 
     def is_exceeded(self, count: int, records: int) -> bool:
-        return count > (self.value * records / 100 if self.is_share else self.value)
+        most = Fraction(self.value)  # 0.7% of 1,000 are 7, which 0.7 * 1000 / 100 is not
+        return count * 100 > most * records if self.is_share else count > most
 
     def __str__(self) -> str:
-        return f"{self.value:g}{'%' if self.is_share else ''}"
+        return f"{self.value:f}{'%' if self.is_share else ''}"
 
 
 def parse_limit(written: int | str, where: str) -> Limit:
     """10, "10" or "0.5%". Raises ConfigError for anything else."""
-    match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)%", str(written).strip())
-    if match is None or float(match[2] or 0) > 100:
+    match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)%", str(written).strip(), re.ASCII)
+    if match is None or Decimal(match[2] or 0) > 100:
         raise ConfigError(f"{where} {written}: expected a number of records, or a share such as 1%")
-    return Limit(float(match[1] or match[2]), match[2] is not None)
+    return Limit(Decimal(match[1] or match[2]), match[2] is not None)
 
 
 def load_settings(
@@ -122,7 +128,9 @@ def load_settings(
     rest = {key: value for key, value in data.items() if key not in own}
     written = convert(mine, Settings, where)
     convert(rest, Config, where)
-    settings = convert(_over(written, flags), Settings, OPTIONS)
+    limits = _by_rule(written.fail_over, f"{where}: fail_over ")
+    limits |= _by_rule(flags.get("fail_over") or {}, "--fail-over ")
+    settings = convert(_over(written, {**flags, "fail_over": limits}), Settings, OPTIONS)
     _check(settings)
     return settings, rest
 
@@ -130,8 +138,7 @@ def load_settings(
 def _over(written: Settings, flags: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a file under flags (of which None, False and an empty one were not given).
 
-    `select` stands in for all that the file says of rules. `ignore` and `extend_select` add to it,
-    and so does `fail_over`, rule by rule.
+    `select` stands in for all that the file says of rules. `ignore` and `extend_select` add to it.
     """
     # By identity: 0 and 0.0 equal False, and are values.
     given = {
@@ -142,9 +149,17 @@ def _over(written: Settings, flags: Mapping[str, Any]) -> dict[str, Any]:
         merged |= {"extend_select": [], "ignore": []}
     for key in ("extend_select", "ignore"):
         given[key] = [*merged[key], *given.get(key, [])]
-    limits = [*merged["fail_over"].items(), *given.get("fail_over", {}).items()]
-    given["fail_over"] = {canonical(selector): limit for selector, limit in limits}
     return merged | given
+
+
+def _by_rule(limits: Mapping[str, int | str], where: str) -> dict[str, int | str]:
+    """Limits by the code, or the beginning of codes, that they are for."""
+    found: dict[str, int | str] = {}
+    for selector, limit in limits.items():
+        if (code := canonical(selector)) in found:
+            raise ConfigError(f"{where}{selector}: is {code}, which is given twice")
+        found[code] = limit
+    return found
 
 
 def pyprojects(folder: Path | None = None) -> list[str]:

@@ -9,7 +9,6 @@ import numpy.typing as npt
 from sftcli.findings.finding import Finding, Findings
 from sftcli.plan import Split
 from sftcli.rules.catalogue import BY_NAME, RULES
-from sftcli.validate.formats import Unknown
 from sftcli.validate.one_split import Fault, Judged
 from sftcli.validate.repeats import Prints, find_repeats
 from sftcli.validate.tally import Limits
@@ -37,7 +36,8 @@ class Together:
         self._limits = limits
         self._errors = self._warnings = 0
         self._file = -1
-        self._faulty = False
+        self._faulty = self._has_record = self._has_unknown = False
+        self._is_read = True
         self._first_line = 0  # of the split that comes next, from 0
         self._once: dict[str, tuple[int, int]] = {}
         self._records_before = 0
@@ -47,17 +47,22 @@ class Together:
     def is_full(self) -> bool:
         return self._limits.stop is not None and self._errors >= self._limits.stop
 
-    def add(self, split: Split, judged: Judged, unknown: Unknown | None) -> None:
+    def add(self, split: Split, judged: Judged) -> None:
         """Add what the next split came to."""
         if split.start == 0:
             self._end_file()
             self._file += 1
             self._faulty, self._first_line = False, 0
+            self._has_record = self._has_unknown = False
         if self._faulty:
             return  # the lines of a file that is no JSON say nothing
         tally, base = judged.tally, self._first_line
-        if unknown is not None and "R001" in self._limits.on:
-            self._one("R001", unknown.message, base + unknown.line + 1, 1)
+        self._is_read = judged.is_read
+        self._has_record |= judged.has_record
+        if judged.unknown is not None and not self._has_unknown:
+            self._has_unknown = True
+            if "R001" in self._limits.on:
+                self._one("R001", judged.unknown.message, base + judged.unknown.line + 1, 1, is_fault=True)
         for found in tally.found:
             self._keep(self._finding(found.code, found.message, base + found.line + 1, found.column))
         self._count(tally.counts)
@@ -87,21 +92,30 @@ class Together:
                 more = f", as {count - 1:,} more {'do' if count > 2 else 'does'}" if count > 1 else ""
                 self._one(code, _ONCE[code] + more, line + 1, 1)
         self._once = {}
-        if self.findings.records == self._records_before and not self._faulty:
-            self._add_fault(Fault("empty_input", "no records: the input is empty"))
+        if self._is_read and not self._faulty:
+            if self.findings.records == self._records_before:
+                self._add_fault(Fault("empty_input", "no records: the input is empty"))
+            elif not self._has_record and not self.stopped_inside:
+                file = self.findings.files[self._file]
+                self.findings.notes.append(f"no line of {file} is a record, so only its JSON was judged")
         self._records_before = self.findings.records
 
     def _add_fault(self, fault: Fault) -> None:
         self._faulty = True
         code = BY_NAME[fault.name].code
         if code in self._limits.on:
-            self._one(code, fault.message, fault.line, fault.column)
+            self._one(code, fault.message, fault.line, fault.column, is_fault=True)
 
-    def _one(self, code: str, message: str, line: int | None, column: int | None) -> None:
-        """A finding that is about a file and not about a record; there is always room for it."""
+    def _one(
+        self, code: str, message: str, line: int | None, column: int | None, is_fault: bool = False
+    ) -> None:
+        """A finding that is about a file and not about a record; there is always room for it.
+
+        `is_fault`: it says that the file is not what it should be, which no limit excuses.
+        """
         self.findings.kept.append(self._finding(code, message, line, column))
         self._count(Counter({code: 1}))
-        self.bad_files += code in self._limits.serious
+        self.bad_files += is_fault or code in self._limits.serious
 
     def _add_repeats(self) -> None:
         on = [code for code in _REPEATS if code in self._limits.on]

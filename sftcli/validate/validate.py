@@ -1,6 +1,7 @@
 """A whole run of the gate: every file judged, and what is found put together in order."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
@@ -13,8 +14,8 @@ from sftcli.findings.finding import Findings
 from sftcli.plan import STDIN, Split, plan_splits
 from sftcli.read import LineBlock, is_blank, read_blocks
 from sftcli.validate.forked import in_order
-from sftcli.validate.formats import JudgeMaker, Unknown
-from sftcli.validate.one_split import Judged, Judges, blocks_of, fault_of, judge_split
+from sftcli.validate.formats import FileJudges, JudgeMaker
+from sftcli.validate.one_split import Judged, blocks_of, judge_split
 from sftcli.validate.overlap import OtherSet
 from sftcli.validate.settings import Settings
 from sftcli.validate.tally import Limits, Tally
@@ -22,6 +23,7 @@ from sftcli.validate.together import Together
 
 _SPLIT_BYTES = 2 << 20
 _MOST_WORKERS = 8
+_MOST_LOOKS = 32  # splits that are looked through for the first record of a file
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def validate(config: Config, settings: Settings, count_all: bool = False) -> Val
     # Closed whatever happens, so that no process outlives the run.
     with closing(in_order(task, splits, workers)) as results:
         for split in splits:
-            together.add(split, *next(results))
+            together.add(split, next(results))
             if together.is_full:
                 together.findings.partial = split is not splits[-1] or together.stopped_inside
                 break
@@ -90,25 +92,38 @@ def _other_set(settings: Settings, config: Config) -> OtherSet:
     any_fields = structs.replace(plain, record_format="fields")
     for split in plan_splits(settings.against):
         maker = JudgeMaker(plain, nothing, None, None, None, None)
-        judges, blocks, unknown = maker.make(read_blocks(split))
-        if unknown is not None:
-            judges, blocks, _ = replace(maker, config=any_fields).make(blocks)
-        for block in blocks:
-            first = block.first_line
+        file = FileJudges(maker)
+        for block in read_blocks(split):
+            first, judges = block.first_line, file.of(block)
+            if file.unknown is not None:
+                file = FileJudges(replace(maker, config=any_fields))
+                judges = file.of(block)
             for at, _, conversation in judges.records.judge(block, Tally(nothing)):
                 other.add(conversation, f"{split.file}:{first + at}")
     other.index()
     return other
 
 
-def _judges_of_large_files(splits: Sequence[Split], maker: JudgeMaker) -> dict[str, Judges]:
-    """The judges of files in several splits, which all must know what the first one shows."""
+def _judges_of_large_files(splits: Sequence[Split], maker: JudgeMaker) -> dict[str, tuple[int, FileJudges]]:
+    """The judges of files in several splits, which all must know what the first record shows.
+
+    Beside them, the index of the split that this stands in. A file is left out where no record is
+    found in a while: its splits look for themselves.
+    """
     several = {split.file for split in splits if split.start}
-    known = {}
+    known: dict[str, tuple[int, FileJudges]] = {}
+    looked = Counter[str]()
     for split in splits:
-        if split.file in several and split.start == 0:
-            with suppress(FileError):  # its first split is judged all the same, and tells
-                known[split.file] = maker.make(blocks_of(split))[0]
+        if split.file not in several or split.file in known or looked[split.file] >= _MOST_LOOKS:
+            continue
+        looked[split.file] += 1
+        judges = FileJudges(maker)
+        with suppress(FileError):  # the split is judged all the same, and tells
+            for block in blocks_of(split):
+                judges.of(block)
+                if judges.known is not None:
+                    known[split.file] = split.index, judges
+                    break
     return known
 
 
@@ -117,20 +132,19 @@ class _Task:
     """What is done with one split, in whatever process."""
 
     maker: JudgeMaker
-    known: Mapping[str, Judges]
+    known: Mapping[str, tuple[int, FileJudges]]
     limit: int | None
 
-    def __call__(self, split: Split) -> tuple[Judged, Unknown | None]:
+    def __call__(self, split: Split) -> Judged:
         limits = self.maker.limits
-        unknown = None
+        if self.limit == 0:
+            return Judged(Tally(limits), is_read=False)
         blocks = blocks_of(split) if self.limit is None else self._limited(blocks_of(split))
-        judges = self.known.get(split.file)
-        if judges is None or split.start == 0:
-            try:
-                judges, blocks, unknown = self.maker.make(blocks)
-            except FileError as problem:
-                return Judged(Tally(limits), fault=fault_of(problem, split.file)), None
-        return judge_split(split, blocks, judges, limits), unknown
+        shown_in, judges = self.known.get(split.file, (split.index, FileJudges(self.maker)))
+        judged = judge_split(split, blocks, judges.of, limits)
+        judged.has_record = judges.known is not None
+        judged.unknown = judges.unknown if split.index == shown_in else None
+        return judged
 
     def _limited(self, blocks: Iterator[LineBlock]) -> Iterator[LineBlock]:
         """The blocks up to the record at which the whole run stops."""
