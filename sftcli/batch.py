@@ -27,7 +27,8 @@ class TokenBatch:
     ids: int32[T]. offsets: int64[R + 1], row r is ids[offsets[r]:offsets[r + 1]].
     trained: bool[T]. piece: int32[T], the index of the token's piece in its Rendered row.
     outlines: R Outlines, whose pieces these are. line: int64[R], the input line each row came from.
-    straddles: int32[R, 2], the tokens that lie across a mask boundary, those masked and those trained.
+    across: int64[A], the places of the tokens that have text of more than one piece, in order.
+    straddling: int64[S], those of them that lie across a mask boundary.
     carried: columns of R values that go with the rows, by name.
     """
 
@@ -37,7 +38,8 @@ class TokenBatch:
     piece: npt.NDArray[np.int32]
     outlines: Objects
     line: npt.NDArray[np.int64]
-    straddles: npt.NDArray[np.int32]
+    across: npt.NDArray[np.int64]
+    straddling: npt.NDArray[np.int64]
     carried: Mapping[str, Objects] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -53,6 +55,17 @@ class TokenBatch:
         """int64[R]: trained tokens in each row."""
         return _true_counts(self.trained, self.offsets)
 
+    @property
+    def straddles(self) -> npt.NDArray[np.int32]:
+        """int32[R, 2]: each row's tokens that lie across a mask boundary, those masked and those trained."""
+        found = np.zeros((len(self), 2), np.int32)
+        np.add.at(found, (self._rows_of(self.straddling), self.trained[self.straddling].astype(np.int64)), 1)
+        return found
+
+    def _rows_of(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The row of each of these tokens."""
+        return np.searchsorted(self.offsets, places, "right") - 1
+
     def labels(self) -> npt.NDArray[np.int32]:
         """int32[T]: the id where a token is trained, else IGNORE; not shifted."""
         return np.where(self.trained, self.ids, np.int32(IGNORE))
@@ -63,6 +76,12 @@ class TokenBatch:
             return self
         lengths = self.lengths
         tokens = np.repeat(rows, lengths)
+        offsets = np.concatenate(([0], np.cumsum(lengths * rows)))  # of all rows, those left out now empty
+
+        def moved(places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+            places = places[tokens[places]]
+            return places + (offsets - self.offsets)[self._rows_of(places)]
+
         return TokenBatch(
             ids=self.ids[tokens],
             offsets=np.concatenate(([0], np.cumsum(lengths[rows]))),
@@ -70,8 +89,48 @@ class TokenBatch:
             piece=self.piece[tokens],
             outlines=self.outlines[rows],
             line=self.line[rows],
-            straddles=self.straddles[rows],
+            across=moved(self.across),
+            straddling=moved(self.straddling),
             carried={name: values[rows] for name, values in self.carried.items()},
+        )
+
+    def part(self, first: int, stop: int) -> "TokenBatch":
+        """The rows first, ..., stop - 1, as a view."""
+        begin, end = int(self.offsets[first]), int(self.offsets[stop])
+
+        def inside(places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+            low, high = np.searchsorted(places, (begin, end))
+            return places[low:high] - begin
+
+        return TokenBatch(
+            ids=self.ids[begin:end],
+            offsets=self.offsets[first : stop + 1] - begin,
+            trained=self.trained[begin:end],
+            piece=self.piece[begin:end],
+            outlines=self.outlines[first:stop],
+            line=self.line[first:stop],
+            across=inside(self.across),
+            straddling=inside(self.straddling),
+            carried={name: values[first:stop] for name, values in self.carried.items()},
+        )
+
+    @classmethod
+    def joined(cls, parts: "Sequence[TokenBatch]") -> "TokenBatch":
+        """The rows of one or more batches, which carry the same columns, as one batch."""
+        begins = np.cumsum([0, *(len(part.ids) for part in parts)]).tolist()
+        shifted = list(zip(parts, begins, strict=False))
+        return cls(
+            ids=np.concatenate([part.ids for part in parts]),
+            offsets=np.concatenate([[0], *(part.offsets[1:] + begin for part, begin in shifted)]),
+            trained=np.concatenate([part.trained for part in parts]),
+            piece=np.concatenate([part.piece for part in parts]),
+            outlines=np.concatenate([part.outlines for part in parts]),
+            line=np.concatenate([part.line for part in parts]),
+            across=np.concatenate([part.across + begin for part, begin in shifted]),
+            straddling=np.concatenate([part.straddling + begin for part, begin in shifted]),
+            carried={
+                name: np.concatenate([part.carried[name] for part in parts]) for name in parts[0].carried
+            },
         )
 
     def of_pieces(self, values_of: Callable[[Outline], npt.NDArray[Value]]) -> npt.NDArray[Value]:
@@ -94,7 +153,7 @@ class Rows:
     holds the documents [document_offsets[r], document_offsets[r + 1]), which are more than one only
     where rows are packed: then the first token of each document is untrained, since nothing in its row
     predicts it. weights: float32[T], the loss weight of each token, 0 where it is not trained; None
-    where all weights are 1. turns: int16[T], each token's message, -1 for template text of none; None
+    where all weights are 1. turns: int32[T], each token's message, -1 for template text of none; None
     where nobody asked for them. carried: columns of D values by name.
     """
 
@@ -104,7 +163,7 @@ class Rows:
     documents: npt.NDArray[np.int64]
     document_offsets: npt.NDArray[np.int64]
     weights: npt.NDArray[np.float32] | None = None
-    turns: npt.NDArray[np.int16] | None = None
+    turns: npt.NDArray[np.int32] | None = None
     carried: Mapping[str, Objects] = field(default_factory=dict)
 
     def __len__(self) -> int:

@@ -50,7 +50,8 @@ def encode_runs(runs: Runs, engine: Engine) -> TokenBatch:
     piece, trained = np.repeat(runs.piece, counts), np.repeat(runs.trained, counts)
     offsets = _stops(counts)[_stops(runs.row_segments)]
 
-    straddles = np.zeros((len(runs.row_segments), 2), np.int32)
+    straddling: list[int] = []
+    across = np.unique(across)
     if len(across):
         spans = _Spans(runs, encoded, segment_stops)
         places = np.flatnonzero(in_run)
@@ -58,10 +59,18 @@ def encode_runs(runs: Runs, engine: Engine) -> TokenBatch:
             owner = spans.owner(token_index)
             place = int(places[token_index])
             piece[place], trained[place] = runs.piece[owner], runs.trained[owner]
-            row = int(np.searchsorted(offsets, place, "right")) - 1
-            straddles[row, int(trained[place])] += 1
+            straddling.append(place)
+        across = places[across]
     return TokenBatch(
-        ids, offsets, trained, piece, objects(runs.outlines), np.array(runs.lines, np.int64), straddles
+        ids=ids,
+        offsets=offsets,
+        trained=trained,
+        piece=piece,
+        outlines=objects(runs.outlines),
+        line=np.array(runs.lines, np.int64),
+        across=across,
+        straddling=np.array(straddling, np.int64),
+        carried=runs.carried,
     )
 
 
@@ -94,7 +103,6 @@ class _Spans:
 
     def over_mask_boundaries(self, tokens: Ints) -> list[int]:
         """Those of the tokens that hold text of trained and of untrained segments."""
-        tokens = np.unique(tokens)
         first = np.searchsorted(self._segment_stops, self._encoded.starts[tokens], "right")
         last = np.searchsorted(self._segment_stops, self._encoded.stops[tokens], "left")
         has_text = self._runs.size > 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Union
 from sftcli.config import Config
 from sftcli.conversation import Conversation
 from sftcli.errors import ConfigError, RecordError, TemplateError
+from sftcli.fit import Fitter, Limits
 from sftcli.keep import keep_types
 from sftcli.mask import MaskPolicy
 from sftcli.parse import NOTHING_READ, Parser, Reads, decode_line, detect_format, keys_read, make_parser
@@ -42,6 +43,11 @@ class Job:
     render: Renderer
     layout: "AnyTemplate | None"
     keep: Mapping[str, str]
+    fitter: Fitter
+
+    def parsed(self, raw: bytes) -> Conversation:
+        """What a good line says."""
+        return self.parse(decode_line(raw, self.reads) or {})
 
     def weights_of(self, conversation: Conversation) -> tuple[float, ...]:
         """The loss weights of a record's own messages, by turn; empty where all of them are 1."""
@@ -79,6 +85,7 @@ def make_job(config: Config, tokenizer: Tokenizer, sample: Sequence[bytes]) -> J
     if isinstance(template, RoleTemplate | PromptTemplate):
         template = template.resolve(tokenizer.specials, tokenizer.bos)
         _check_control_tokens(template.name, template.control_tokens, tokenizer)
+    render = _renderer(template, tokenizer, config)
     return Job(
         config=config,
         tokenizer=tokenizer,
@@ -86,9 +93,29 @@ def make_job(config: Config, tokenizer: Tokenizer, sample: Sequence[bytes]) -> J
         template=template.name if template else record_format,
         reads=keys_read(record_format, config.field, (name for some in fields for name in some), config.keep),
         parse=make_parser(record_format, config.field, fields, weighted=bool(config.loss_weight)),
-        render=_renderer(template, tokenizer, config),
+        render=render,
         layout=template,
         keep=keep_types(config.keep, _records(sample)) if config.keep else {},
+        fitter=_fitter(config, tokenizer, record_format, template, render),
+    )
+
+
+def _fitter(
+    config: Config,
+    tokenizer: Tokenizer,
+    record_format: str,
+    template: "AnyTemplate | None",
+    render: Renderer,
+) -> Fitter:
+    bos = tokenizer.control_tokens.get(tokenizer.bos or tokenizer.specials["bos"] or "")
+    side = config.truncation_side or "right"
+    return Fitter(
+        Limits(config.longest_record, config.min_trained, config.truncation, side),
+        record_format,
+        template,
+        render,
+        everything=config.train_on == "all",
+        bos=bos.id if bos else None,
     )
 
 

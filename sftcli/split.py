@@ -1,7 +1,8 @@
 """process_split: one split in, one shard out."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sftcli.arrange.asked import validation_asked
+from sftcli.arrange.sides import Given, by_side
 from sftcli.batch import Rows, TokenBatch
+from sftcli.config import Config
 from sftcli.encode import encode_runs
 from sftcli.errors import RecordError
-from sftcli.fit import fit
+from sftcli.fit import Again
 from sftcli.job import Job
-from sftcli.layout import Layout
+from sftcli.keep import kept_values
+from sftcli.layout import aim, size_written, written_layout
+from sftcli.pack import LeftOut, packed
 from sftcli.parse import decode_lines, in_the_data, make_reject
 from sftcli.plan import Split
-from sftcli.read import LineBlock
+from sftcli.read import LineBlock, is_blank
 from sftcli.rendered import Rendered
 from sftcli.report import SplitReport
+from sftcli.rows import carried_of, to_rows
 from sftcli.run import Run
 from sftcli.runs import Runs
 from sftcli.threads import InOrder, bulk_work
@@ -49,13 +56,51 @@ class Budget:
         return (self.fatal is not None and bad >= self.fatal) or report.records == self.records
 
 
+@dataclass(frozen=True)
+class Processed:
+    """What became of a split: its counts, those of the rows of each of its shards, and of all before packing."""
+
+    report: SplitReport
+    shards: Mapping[str, SplitReport]
+    given: Given
+
+
 def process_split(
-    split: Split, run: Run, shard: Path, budget: Budget, progress: Progress | None = None
-) -> SplitReport:
-    """Read, parse, render, encode, fit and write one split; the result depends on nothing else."""
+    split: Split,
+    run: Run,
+    shards: Mapping[str, Path],
+    budget: Budget,
+    progress: Progress | None = None,
+) -> Processed:
+    """Read, parse, render, encode, fit and write one split; the result depends on nothing else.
+
+    `shards` are those to write, one for each side.
+    """
+    report, parts, given = SplitReport(), {side: SplitReport() for side in shards}, Given()
+    with ExitStack() as stack:
+        writes = {
+            side: stack.enter_context(open_rows(path, run, parts[side], split.file))
+            for side, path in shards.items()
+        }
+        write = by_side(writes, validation_asked(run.job.config), given)
+        make_rows(split, run, report, write, budget, progress)
+    for part in parts.values():
+        report.add(part)
+    return Processed(report, parts, given)
+
+
+@contextmanager
+def open_rows(shard: Path, run: Run, report: SplitReport, file: str) -> Iterator[Write]:
+    """Rows given to what this yields are packed if they are to be, counted in `report`, and written.
+
+    `file` is where they come from.
+    """
     config = run.job.config
-    with open_shard(shard, Layout(), config.format, config.codec) as write:
-        return read_split(split, run, write, budget, progress)
+    with (
+        open_shard(shard, written_layout(run.job), config.format, config.codec) as write,
+        packing(write, config, report, file) as pack,
+    ):
+        yield pack
 
 
 def read_split(
@@ -66,14 +111,51 @@ def read_split(
     progress: Progress | None = None,
     kept: Kept | None = None,
 ) -> SplitReport:
-    """Make the rows of one split and hand them to `write`, batch by batch and in order.
+    """Make the rows of one split, packed if they are to be, and hand them to `write` in order.
 
     `kept` hears of every row that was rendered, in the thread that encodes.
-
-    Three lines of work go on side by side, block after block: reading to rendering here, encoding
-    in a second thread, writing in a third. The last two are work outside Python for the most part.
     """
     report = SplitReport()
+    with packing(write, run.job.config, report, split.file) as pack:
+        make_rows(split, run, report, pack, budget, progress, kept)
+    return report
+
+
+@contextmanager
+def packing(write: Write, config: Config, report: SplitReport, file: str) -> Iterator[Write]:
+    """Rows given to what this yields are packed if they are to be, counted, and handed to `write`.
+
+    `file` is where they come from.
+    """
+
+    def counted(rows: Rows) -> None:
+        report.count_rows(rows, *size_written(rows, config.layout))
+        write(rows)
+
+    if config.packing == "none" or config.max_length is None:
+        yield counted
+        return
+    report.packed_length, left_out = config.max_length, LeftOut()
+    with packed(config.packing, config.max_length, counted, left_out) as pack:
+        yield pack
+    report.count_left_out(left_out, file)
+
+
+def make_rows(
+    split: Split,
+    run: Run,
+    report: SplitReport,
+    write: Write,
+    budget: Budget,
+    progress: Progress | None = None,
+    kept: Kept | None = None,
+) -> None:
+    """Make a row of each record of one split and hand them to `write`, batch by batch and in order.
+
+    `report` is told all but what `write` makes of the rows. Three lines of work go on side by side,
+    block after block: reading to rendering here, encoding in a second thread, writing in a third. The
+    last two are work outside Python for the most part.
+    """
     with (
         bulk_work() as collect,
         InOrder(_BLOCKS_AHEAD) as writing,
@@ -82,25 +164,26 @@ def read_split(
         for whole in run.blocks(split):
             block = whole if budget.records is None else _head(whole, budget.records - report.records)
             rows, lines = render_block(block, run, report, budget.kept)
-            judged = run.rules is not None and run.rules.judges_rows
+            judged = (run.rules is not None and run.rules.judges_rows) or run.job.fitter.needs_lines
             if rows and (judged or not (report.rejected and budget.fatal is not None)):
                 run.engines.offer(rows)
                 runs = run.engines.builder.build(rows, lines)
+                runs = replace(runs, carried=carried_of(rows, lines, block, run.job))
+                encode = partial(_encode_block, runs, run=run, report=report, bad_kept=budget.kept)
                 put = partial(writing.put, write)
                 if judged:
                     # At once: which rows are bad decides how far the split is read.
                     refuse = partial(refuse_rows, rows, runs, block, run, report, budget.kept)
-                    _encode_block(runs, block, run, report, put, kept, refuse)
+                    encode(block, write=put, kept=kept, refuse=refuse)
                 else:
                     # Only the block's place goes along: its lines are done with.
-                    encoding.put(_encode_block, runs, block.head(0), run, report, put, kept)
+                    encoding.put(partial(encode, write=put, kept=kept), block.head(0))
             if progress is not None:
                 progress(block.width)
             if budget.is_spent(report):
                 break
             collect()
     report.rejects.sort(key=lambda reject: reject.line)  # rows are judged after the records of their block
-    return report
 
 
 def render_block(
@@ -136,9 +219,14 @@ def render_record(record: dict[str, Any], job: Job) -> Rendered:
     """One record parsed and rendered. Raises RecordError with a path in the record's own names."""
     conversation = job.parse(record)
     try:
-        return job.render(conversation)
+        row = job.render(conversation)
     except RecordError as problem:
         raise in_the_data(problem, record, conversation, job.record_format, job.config.field) from None
+    if job.config.loss_weight:
+        row.weights = job.weights_of(conversation)
+    if job.keep:
+        row.kept = kept_values(record, job.keep)
+    return row
 
 
 def refuse_rows(
@@ -159,6 +247,23 @@ def refuse_rows(
     return batch.select(~np.isin(batch.line, list(refused))) if refused else batch
 
 
+def fit_rows(
+    batch: TokenBatch, block: LineBlock, run: Run, report: SplitReport, kept: int | None
+) -> TokenBatch:
+    """The rows of a block's batch that are written, as long as they may be; what became of the rest is counted.
+
+    The block's lines need not be there, unless the job's fitter needs them.
+    """
+    again = Again(run.engines.builder, run.engines.engine(), lambda index: run.job.parsed(block.lines[index]))
+    fitted = run.job.fitter.fit(batch, again)
+    for index, error in fitted.refused.items():
+        _reject(error, block, index, report, kept)
+    for reason, indices in fitted.dropped.items():
+        report.count_dropped(reason, block.file, indices + block.first_line)
+    report.count_cut(run.job.fitter.limits.truncation, *fitted.cut)
+    return fitted.batch
+
+
 def _reject(error: RecordError, block: LineBlock, index: int, report: SplitReport, kept: int | None) -> None:
     raw, line = block.lines[index], block.first_line + index
     report.count_rejected(make_reject(error, raw, block.file, line, block.byte_of(index)), kept)
@@ -167,8 +272,10 @@ def _reject(error: RecordError, block: LineBlock, index: int, report: SplitRepor
 def _encode_block(
     runs: Runs,
     block: LineBlock,
+    *,
     run: Run,
     report: SplitReport,
+    bad_kept: int | None,
     write: Write,
     kept: Kept | None,
     refuse: Callable[[TokenBatch], TokenBatch] | None = None,
@@ -178,21 +285,24 @@ def _encode_block(
     It may run beside `render_block`, and then counts other things than that does.
     """
     batch = encode_runs(runs, run.engines.engine())
-    batch, dropped = fit(refuse(batch) if refuse else batch, run.job.config.max_length)
+    batch = fit_rows(refuse(batch) if refuse else batch, block, run, report, bad_kept)
+    batch, aimless, notes = aim(batch, run.job.config)
     report.control_text_rows += runs.control_text_rows
-    for reason, indices in dropped.items():
+    for reason, indices in aimless.items():
         report.count_dropped(reason, block.file, indices + block.first_line)
+    for note, rows in notes.items():  # other ones than rendering has
+        report.notes[note] += rows
     if kept is not None:
         kept(np.isin(np.array(runs.lines), batch.line, assume_unique=True))
     if len(batch):
-        report.count_rows(batch, block)
-        write(Rows.of(batch))
+        report.count_examples(batch, block)
+        write(to_rows(batch, run.job))
 
 
 def _head(block: LineBlock, records: int) -> LineBlock:
     """The block up to its `records`-th line that is not blank."""
     for index, raw in enumerate(block.lines):
-        if raw and not raw.isspace():
+        if not is_blank(raw):
             records -= 1
         if records < 0:
             return block.head(index)

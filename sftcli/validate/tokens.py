@@ -6,10 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from sftcli.batch import TokenBatch
+from sftcli.conversation import Conversation
 from sftcli.crosscheck import Engines
 from sftcli.encode import encode_runs
 from sftcli.errors import RecordError
+from sftcli.fit import Again
 from sftcli.job import Job
+from sftcli.layout.aim import begins_with_answer
 from sftcli.parse import in_the_data
 from sftcli.read import LineBlock
 from sftcli.rendered import Rendered
@@ -38,6 +41,7 @@ class TokenJudge:
         """Add to the tally what is wrong with the rows of a block that begins at line `first`."""
         rows: list[Rendered] = []
         lines: list[int] = []
+        conversations: list[Conversation] = []
         for index, record, conversation in good:
             try:
                 row = self._job.render(conversation)
@@ -48,27 +52,33 @@ class TokenJudge:
                 continue
             rows.append(row)
             lines.append(first + index)
+            conversations.append(conversation)
         if rows:
             self._engines.offer(rows)
-            runs = self._engines.builder.build(rows, lines)
-            batch = encode_runs(runs, self._engines.engine())
-            for code, broken, messages in self.broken(batch, rows, runs):
+            builder, engine = self._engines.builder, self._engines.engine()
+            runs = builder.build(rows, range(len(rows)))
+            batch = encode_runs(runs, engine)
+            left_out = self._left_out(batch, Again(builder, engine, conversations.__getitem__))
+            for code, broken, messages in (*left_out, *self.broken(batch, rows, runs)):
                 for row_index in np.flatnonzero(broken).tolist():
                     tally.add(code, messages[row_index], lines[row_index], 1)
+
+    def _left_out(self, batch: TokenBatch, again: Again) -> Iterator[tuple[str, Bools, "_Messages"]]:
+        """The rules that rows break which `prepare` leaves out, even when it shortens what is too long."""
+        done = self._job.fitter.shorten(batch, again)
+        limits, lengths = self._job.fitter.limits, batch.lengths
+        said = "{:,} tokens, and the most is " + f"{limits.max_length or 0:,}"
+        yield "T001", done.reasons["too_long"], _Messages(said, lengths)
+        untrained = done.batch.trained_counts == 0
+        yield "T002", untrained, _Messages("none of its {:,} tokens is trained", done.batch.lengths)
+        said = "{:,} of its tokens are trained, and the fewest are " + f"{limits.min_trained:,}"
+        yield "T009", done.reasons["few_trained_tokens"], _Messages(said, done.batch.trained_counts)
 
     def broken(
         self, batch: TokenBatch, rows: Sequence[Rendered], runs: Runs
     ) -> Iterator[tuple[str, Bools, "_Messages"]]:
-        """For each rule its code, which rows break it (bool[R]), and what to say of each."""
-        most = self._job.config.max_length
-        marks = self._marks.of_raw(batch, rows, runs.control_text, most)
-        lengths = batch.lengths
-        yield (
-            "T001",
-            marks["truncated"],
-            _Messages("{:,} tokens, and the most is " + f"{most or 0:,}", lengths),
-        )
-        yield "T002", marks["zero-trained"], _Messages("none of its {:,} tokens is trained", lengths)
+        """For each rule on tokens its code, which rows break it (bool[R]), and what to say of each."""
+        marks = self._marks.of_raw(batch, rows, runs.control_text, np.zeros(len(batch), np.bool_))
         if self._every_end:
             # A row in which nothing is trained is told as such.
             unended = marks["no-terminator"] & ~marks["zero-trained"]
@@ -86,6 +96,9 @@ class TokenJudge:
             count = sums(batch.ids >= self._vocab_size, batch.offsets)
             said = "{} of its ids are not below " + f"{self._vocab_size:,}, the model's vocabulary"
             yield "T008", count > 0, _Messages(said, count)
+        if self._job.config.layout == "seq2seq":
+            said = "its answer is where it begins: there is nothing to read before it"
+            yield "T010", begins_with_answer(batch), _Messages(said)
 
     def _double_bos(self, batch: TokenBatch) -> Bools:
         """bool[R]: rows whose first two tokens are BOS."""

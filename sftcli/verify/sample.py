@@ -11,12 +11,11 @@ import numpy.typing as npt
 from sftcli.encode import encode_runs
 from sftcli.errors import DataError
 from sftcli.findings.finding import Finding
-from sftcli.fit import fit
 from sftcli.prepared import Facts
 from sftcli.read import LineBlock
 from sftcli.report import SplitReport
 from sftcli.run import Run
-from sftcli.split import refuse_rows, render_block
+from sftcli.split import fit_rows, refuse_rows, render_block
 from sftcli.verify.again import cannot, config_of, versions
 from sftcli.view.marks import sums
 from sftcli.view.shards import Lists, Shard
@@ -106,9 +105,7 @@ def _rows(run: Run, block: LineBlock, inside: Sequence[int], report: SplitReport
         runs = run.engines.builder.build(rows, indices)
         batch = encode_runs(runs, run.engines.engine())
         batch = refuse_rows(rows, runs, line, run, report, 0, batch)
-        batch, dropped = fit(batch, run.job.config.max_length)
-        for reason, lines in dropped.items():
-            report.count_dropped(reason, line.file, lines + line.first_line)
+        batch = fit_rows(batch, line, run, report, 0)
         if len(batch):
             yield Made(line.file, line.first_line, batch.ids, batch.labels())
 

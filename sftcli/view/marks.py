@@ -37,15 +37,19 @@ class MarkFinder:
         batch: TokenBatch,
         rows: Sequence[Rendered],
         control_text: Sequence[bool],
-        max_length: int | None,
+        too_long: Bools,
+        ends_early: Bools | None = None,
     ) -> Mapping[Mark, Bools]:
-        """Each mark as bool[R], for a batch of R rows that is just encoded from `rows`."""
-        too_long = np.zeros(len(batch), np.bool_) if max_length is None else batch.lengths > max_length
+        """Each mark as bool[R], for a batch of R rows that were encoded from `rows`.
+
+        too_long: bool[R], the rows over the most tokens, shortened or not. ends_early: bool[R], those
+        that were cut off before their end (None: none).
+        """
         return {
             "zero-trained": batch.trained_counts == 0,
             "truncated": too_long,
             "no-terminator": self.unended(
-                batch.ids, batch.trained, batch.offsets, _ends_in_template(batch, rows)
+                batch.ids, batch.trained, batch.offsets, _ends_in_template(batch, rows, ends_early)
             ),
             "straddle": batch.straddles.sum(axis=1) > 0,
             "control-text": np.array(control_text, np.bool_),
@@ -84,7 +88,7 @@ class MarkFinder:
         return white
 
 
-def _ends_in_template(batch: TokenBatch, rows: Sequence[Rendered]) -> Bools:
+def _ends_in_template(batch: TokenBatch, rows: Sequence[Rendered], ends_early: Bools | None) -> Bools:
     """bool[T]: which tokens end in template text.
 
     A batch gives a token to the piece of its first byte; where no token begins in the pieces after
@@ -94,7 +98,10 @@ def _ends_in_template(batch: TokenBatch, rows: Sequence[Rendered]) -> Bools:
     content = np.array([piece.content for row in rows for piece in row.pieces], np.bool_)
     following = np.append(batch.piece[1:], np.int32(0)).astype(np.int64)
     filled = batch.lengths > 0
-    following[batch.offsets[1:][filled] - 1] = counts[filled]
+    lasts = batch.offsets[1:][filled] - 1
+    following[lasts] = counts[filled]
+    if ends_early is not None:
+        following[lasts[ends_early[filled]]] = 0  # no text follows
     last = np.maximum(batch.piece, following - 1)
     ends: Bools = ~content[np.repeat(np.cumsum(counts) - counts, batch.lengths) + last]
     return ends

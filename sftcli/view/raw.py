@@ -12,12 +12,13 @@ from sftcli.config import Config
 from sftcli.encode import encode_runs
 from sftcli.engine import ReferenceEngine
 from sftcli.errors import DataError, RecordError, UsageError
-from sftcli.fit import fit
+from sftcli.fit import Again
 from sftcli.job import Job
 from sftcli.parse import decode_line, make_reject
 from sftcli.plan import STDIN
 from sftcli.read import LineBlock, is_blank
 from sftcli.rendered import Rendered
+from sftcli.rows import carried_weights, to_rows
 from sftcli.run import Run
 from sftcli.runs import RunBuilder
 from sftcli.split import render_record
@@ -64,13 +65,19 @@ class RowMaker:
         except RecordError as problem:
             raise DataError(_said(problem, item.raw, place)) from None
         runs = self._builder.build([rendered], [0])
-        batch = encode_runs(runs, self._engine)
-        marks = self._marks.of_raw(batch, [rendered], runs.control_text, job.config.max_length)
-        _, dropped = fit(batch, job.config.max_length)
+        runs = replace(runs, carried=carried_weights([rendered], job))
+        again = Again(self._builder, self._engine, lambda _: job.parse(record))
+        done = job.fitter.shorten(encode_runs(runs, self._engine), again)
+        batch, rendered = done.batch, done.rendered.get(0, rendered)
+        marks = self._marks.of_raw(batch, [rendered], runs.control_text, done.too_long, done.ends_early)
         return replace(
-            row_from_batch(job.tokenizer, batch, 0, rendered, place, row=item.number),
+            row_from_batch(
+                *(job.tokenizer, batch, 0, rendered, place),
+                row=item.number,
+                weights=to_rows(batch, job).weights,
+            ),
             id=id_text(record.get("id")),
-            dropped=next(iter(dropped), None),
+            dropped=next((reason for reason, rows in done.reasons.items() if rows[0]), None),
             marks=tuple(mark for mark, rows in marks.items() if rows[0]),
         )
 
@@ -185,7 +192,7 @@ class RawData:
                 rows.append(rendered)
         rank = np.zeros(len(items), np.int64)
         if rows and selection.needs_tokens:
-            kept, rank = self._measured(rows, selection)
+            kept, rank = self._measured(rows, [item.raw for item in items], selection)
             items, rank = [items[i] for i in np.flatnonzero(kept)], rank[kept]
         return Chunk(len(part.indices), np.array([item.number for item in items], np.int64), rank, items)
 
@@ -202,15 +209,23 @@ class RawData:
         if named:
             raise DataError(self.first_bad) from None
 
-    def _measured(self, rows: Sequence[Rendered], selection: Selection) -> tuple[Bools, Ints]:
-        """bool[R]: which rows have the marks asked for; int64[R]: what they are ranked by."""
+    def _measured(
+        self, rows: Sequence[Rendered], lines: Sequence[bytes], selection: Selection
+    ) -> tuple[Bools, Ints]:
+        """bool[R]: which rows have the marks asked for; int64[R]: what they are ranked by.
+
+        A row that is shortened is judged as it is written.
+        """
         engines = self.run.engines
         engines.offer(rows)
-        runs = engines.builder.build(rows, [0] * len(rows))
-        batch = encode_runs(runs, engines.engine())
+        runs = engines.builder.build(rows, range(len(rows)))
+        again = Again(engines.builder, engines.engine(), lambda index: self.job.parsed(lines[index]))
+        done = self.job.fitter.shorten(encode_runs(runs, engines.engine()), again)
+        batch = done.batch
         kept = np.ones(len(rows), np.bool_)
         if selection.marks:
-            found = self._marks.of_raw(batch, rows, runs.control_text, self.job.config.max_length)
+            made = [done.rendered.get(index, row) for index, row in enumerate(rows)]
+            found = self._marks.of_raw(batch, made, runs.control_text, done.too_long, done.ends_early)
             for mark in selection.marks:
                 kept &= found[mark]
         return kept, rank_of(selection.ranking, batch.lengths, batch.trained_counts)
