@@ -58,8 +58,7 @@ def test_bad_lines_may_fill_the_first_splits(monkeypatch: pytest.MonkeyPatch) ->
         assert found("data.jsonl", max_errors=10_000, num_proc=workers) == one
     # Where nothing is found in the first ones, each split looks for itself.
     monkeypatch.setattr(whole_run, "_MOST_LOOKS", 1)
-    alone = found("data.jsonl", max_errors=10_000, num_proc=2)
-    assert alone.counts == {"J006": 2000, "C001": 200, "J003": 1}
+    assert found("data.jsonl", max_errors=10_000, num_proc=2) == one
 
 
 def test_a_file_without_any_record_says_so(sftcli_here: Here) -> None:
