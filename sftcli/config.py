@@ -5,15 +5,46 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from sftcli.conversation import TrainOn, TrainOnEos
 from sftcli.errors import ConfigError
+from sftcli.profiles import PROFILES
 from sftcli.yamlfile import OPTIONS, check_keys, convert, load_yaml, place_of_key, underscored
 
 COMPRESSIONS = {
     "parquet": ("zstd", "snappy", "lz4", "gzip", "none"),
     "arrow": ("none", "lz4", "zstd"),
+    "npy": ("none",),
 }
+
+
+RecordFormat = Literal[
+    "auto", "alpaca", "prompt_completion", "messages", "sharegpt", "segments", "text", "fields"
+]
+
+
+class SourceOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One of a config's `sources`: its inputs, and how they are read where that is not the config's own.
+
+    `max_records`: only so many of its records are read. `repeat`: how often each row stands. `weight`: its
+    share of all rows, beside the other sources' weights; `repeat` is then the most that a row may stand.
+    """
+
+    inputs: list[str]
+    name: str | None = None
+    max_records: int | None = None
+    repeat: float = 1.0
+    weight: float | None = None
+    record_format: RecordFormat | UnsetType = UNSET
+    field: dict[str, str] | UnsetType = UNSET
+    template: str | UnsetType | None = UNSET
+    template_args: dict[str, Any] | UnsetType = UNSET
+    spans: Literal["auto", "derived", "marks"] | UnsetType = UNSET
+    injected: Literal["train", "mask"] | UnsetType = UNSET
+    system: str | UnsetType | None = UNSET
+    train_on: TrainOn | UnsetType = UNSET
+    train_on_eos: TrainOnEos | UnsetType = UNSET
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,19 +56,19 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     errors of the stages. `compression` None means the format's default. `loss_weight` is the weight
     of a role's tokens. `truncation_side` is the end of a prompt that is cut off (`truncation: prompt`).
     `pad` is none, max-length or multiple-of:N. `columns` and `keep` add to those of the layout: `keep`
-    names fields of the records. `val_size` is a share such as 1%, or a number of rows.
+    names fields of the records. `sources` stand in the place of `inputs`. `val_size` is a share such as
+    1%, or a number of rows.
     """
 
     inputs: list[str] = []
+    sources: list[SourceOptions] = []
     output: str | None = None
     tokenizer: str | None = None
     template: str | None = None
     template_args: dict[str, Any] = {}
     spans: Literal["auto", "derived", "marks"] = "auto"
     injected: Literal["train", "mask"] = "train"
-    record_format: Literal[
-        "auto", "alpaca", "prompt_completion", "messages", "sharegpt", "segments", "text", "fields"
-    ] = "auto"
+    record_format: RecordFormat = "auto"
     field: dict[str, str] = {}
     system: str | None = None
     train_on: TrainOn = "assistant"
@@ -45,7 +76,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     loss_weight: dict[str, float] = {}
     max_length: int | None = None
     truncation: Literal["drop", "error", "right", "left", "turns", "prompt"] = "drop"
-    truncation_side: Literal["left", "right"] = "right"
+    truncation_side: Literal["left", "right"] | None = None
     min_trained: int = 1
     packing: Literal["none", "bfd", "wrapped"] = "none"
     pad: str = "none"
@@ -63,7 +94,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     on_error: Literal["fail", "skip", "quarantine"] = "fail"
     select: list[str] = []
     ignore: list[str] = []
-    format: Literal["parquet", "arrow"] = "parquet"
+    format: Literal["parquet", "arrow", "npy"] = "parquet"
     compression: Literal["zstd", "snappy", "lz4", "gzip", "none"] | None = None
     add_special_tokens: list[str] = []
     bos_token: str | None = None
@@ -71,6 +102,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     pad_token: str | None = None
     sep_token: str | None = None
     encoder: Literal["auto", "fastokens", "tokenizers"] = "auto"
+
+    @property
+    def longest_record(self) -> int | None:
+        """The most tokens that a record may have; None where rows are cut from the records joined."""
+        return None if self.packing == "wrapped" else self.max_length
 
     @property
     def codec(self) -> str:
@@ -93,6 +129,11 @@ def _refuse_keys_of_the_gate(data: Mapping[str, Any], path: str) -> None:
             )
 
 
+def inputs_of(config: Config) -> list[str]:
+    """All inputs that a config names, of whatever source."""
+    return [*config.inputs, *(written for source in config.sources for written in source.inputs)]
+
+
 def load_config(path: str | None, flags: Mapping[str, Any]) -> Config:
     """The YAML file's values under the flags' (a flag that is None, or empty, was not given).
 
@@ -103,10 +144,23 @@ def load_config(path: str | None, flags: Mapping[str, Any]) -> Config:
         data = underscored(load_yaml(Path(path)), path)
         _refuse_keys_of_the_gate(data, path)
         check_keys(data, Config.__struct_fields__, path, ConfigError)
+        _check_sources(data.get("sources"), path)
         convert(data, Config, path)
     data |= {key: value for key, value in flags.items() if value not in (None, (), [], {})}
+    reader = data.get("profile")
+    if isinstance(reader, str) and reader in PROFILES:
+        data.setdefault("format", PROFILES[reader].formats[0])
     from sftcli.config_checks import check
 
     config = convert(data, Config, OPTIONS)
     check(config)
     return config
+
+
+def _check_sources(sources: object, path: str) -> None:
+    """Raise ConfigError for what a source of the file may not be, with the key's own place."""
+    for number, source in enumerate(sources if isinstance(sources, list) else []):
+        if isinstance(source, dict):
+            here = f"sources[{number}]."
+            check_keys(source, SourceOptions.__struct_fields__, path, ConfigError, here)
+            convert(source, SourceOptions, path, inside=here)

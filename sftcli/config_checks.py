@@ -1,9 +1,27 @@
 """Options that cannot work, alone or together: each is a ConfigError that says what to do."""
 
+import math
 from collections.abc import Callable
+from typing import get_args
 
+from sftcli import layout_checks
 from sftcli.config import COMPRESSIONS, Config
+from sftcli.conversation import MAX_WEIGHT, MIN_WEIGHT, WEIGHTS, Role
 from sftcli.errors import ConfigError
+from sftcli.yamlfile import nearest
+
+# What trainers know by name, and what layouts, packing and profiles may add to it.
+_COLUMNS = (
+    "input_ids",
+    "attention_mask",
+    "labels",
+    "position_ids",
+    "seq_lengths",
+    "seq_start_id",
+    "loss_mask",
+    "loss_weights",
+    "turn_ids",
+)
 
 
 def check(config: Config) -> None:
@@ -26,6 +44,19 @@ def _numbers(config: Config) -> None:
             raise ConfigError(f"{key}: expected 1 or more, found {value}")
 
 
+def _truncation(config: Config) -> None:
+    if config.truncation != "drop" and config.max_length is None:
+        raise ConfigError(
+            f"--truncation {config.truncation}: says what becomes of rows over --max-length, and none is given; "
+            "add --max-length N"
+        )
+    if config.truncation_side is not None and config.truncation != "prompt":
+        raise ConfigError(
+            f"--truncation-side {config.truncation_side}: is the end of a prompt that is cut off; it goes with "
+            "--truncation prompt alone (--truncation left keeps the end of the whole row)"
+        )
+
+
 def _compression(config: Config) -> None:
     if config.codec not in COMPRESSIONS[config.format]:
         raise ConfigError(
@@ -34,4 +65,91 @@ def _compression(config: Config) -> None:
         )
 
 
-_CHECKS: tuple[Callable[[Config], None], ...] = (_rules, _numbers, _compression)
+def _sources(config: Config) -> None:
+    if config.sources and config.inputs:
+        raise ConfigError(
+            f"inputs: {config.inputs[0]} is given beside `sources`; make it a source of its own, or leave the "
+            "config with the sources out"
+        )
+    weighted = [source.weight is not None for source in config.sources]
+    for number, source in enumerate(config.sources):
+        here = f"sources[{number}]"
+        if not source.inputs:
+            raise ConfigError(f"{here}.inputs: names no file")
+        if source.max_records is not None and source.max_records < 1:
+            raise ConfigError(f"{here}.max_records: expected 1 or more, found {source.max_records}")
+        if not 1 <= source.repeat < math.inf:
+            raise ConfigError(
+                f"{here}.repeat: expected 1 or more, found {source.repeat:g}; "
+                "to take less of a source, give all sources a weight"
+            )
+        if source.weight is not None and not 0 < source.weight < math.inf:
+            raise ConfigError(f"{here}.weight: expected a number above 0, found {source.weight:g}")
+        if source.weight is None and any(weighted):
+            raise ConfigError(
+                f"{here}.weight: is missing; a weight is a share of all rows, so each source has one"
+            )
+
+
+def _validation(config: Config) -> None:
+    from sftcli.arrange.asked import validation_asked
+
+    validation_asked(config)
+
+
+def _seed(config: Config) -> None:
+    if config.seed < 0:
+        raise ConfigError(f"seed: expected 0 or more, found {config.seed}")
+
+
+def _packing(config: Config) -> None:
+    if config.packing == "none":
+        return
+    if config.max_length is None:
+        raise ConfigError(
+            f"--packing {config.packing}: rows of how many tokens? Pass --max-length N, such as the model's own"
+        )
+    if config.layout in ("seq2seq", "steps"):
+        raise ConfigError(
+            f"--packing {config.packing} does not go with --layout {config.layout}, whose rows hold one "
+            "record each; leave one of the two out"
+        )
+    if config.packing == "wrapped" and config.truncation != "drop":
+        raise ConfigError(
+            f"--packing wrapped does not go with --truncation {config.truncation}: it joins all records and "
+            "cuts them into rows, so that none is too long; leave --truncation out, or take --packing bfd"
+        )
+
+
+def _loss_weight(config: Config) -> None:
+    for role, weight in config.loss_weight.items():
+        if role not in get_args(Role):
+            raise ConfigError(f"loss_weight: unknown role {role!r}{nearest(role, get_args(Role))}")
+        if weight != 0 and not MIN_WEIGHT <= weight <= MAX_WEIGHT:
+            raise ConfigError(f"loss_weight: {role}: expected {WEIGHTS}, found {weight:g}")
+
+
+def _keep(config: Config) -> None:
+    taken = {*_COLUMNS, *config.columns}
+    for number, name in enumerate(config.keep):
+        if name in taken:
+            raise ConfigError(
+                f"keep: {name}: the rows have a column of that name already; rename the field in the data"
+            )
+        if name in config.keep[:number]:
+            raise ConfigError(f"keep: {name}: given twice")
+
+
+_CHECKS: tuple[Callable[[Config], None], ...] = (
+    _rules,
+    _numbers,
+    _compression,
+    _sources,
+    _validation,
+    _seed,
+    _packing,
+    _truncation,
+    _loss_weight,
+    _keep,
+    *layout_checks.CHECKS,
+)

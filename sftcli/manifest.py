@@ -4,15 +4,17 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from sftcli import __version__
 from sftcli.errors import EnvironmentFault, OutputError
-from sftcli.job import Job
 from sftcli.plan import STDIN
 from sftcli.report import SplitReport
+
+if TYPE_CHECKING:
+    from sftcli.sources import Sources
 
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
@@ -20,10 +22,10 @@ _LIBRARIES = ("fastokens", "jinja2", "msgspec", "pyarrow", "tokenizers")
 
 
 def make_manifest(
-    job: Job,
-    engine: str,
+    sources: "Sources",
     inputs: Sequence[dict[str, Any]],
     shards: Sequence[dict[str, Any]],
+    sides: Mapping[str, SplitReport],
     counts: SplitReport,
     files: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
@@ -32,15 +34,15 @@ def make_manifest(
     `shards` are in the order of their names. `files` maps every file of the folder but the
     manifest itself to its bytes and sha256. The last key is the checksum of the rest: see `sealed`.
     """
-    tokenizer = job.tokenizer
-    config: dict[str, Any] = msgspec.to_builtins(job.config)
+    tokenizer = sources.tokenizer
+    config: dict[str, Any] = msgspec.to_builtins(sources.config)
     rest = {
         "format_version": FORMAT_VERSION,
         "sftcli": __version__,
         "libraries": libraries(),
         "config": {key: value for key, value in config.items() if key != "output"},
-        "record_format": job.record_format,
-        "template": job.template,
+        "record_format": sources.record_format,
+        "template": sources.template,
         "tokenizer": {
             "name": tokenizer.name,
             "sha256": tokenizer.sha256,
@@ -48,13 +50,47 @@ def make_manifest(
             "added_tokens": [{"text": text, "id": token_id} for text, token_id in tokenizer.added],
             "special_tokens": {name: text for name, text in tokenizer.specials.items() if text is not None},
         },
-        "engine": engine,
+        "engine": sources.engines.name,
         "inputs": list(inputs),
         "shards": list(shards),
         "counts": counts.counts(),
+        **({"splits": side_facts(sides)} if len(sides) > 1 else {}),
+        **({"sources": source_facts(sources)} if sources.config.sources else {}),
         "files": files,
     }
     return sealed(rest)
+
+
+def side_facts(sides: Mapping[str, SplitReport]) -> dict[str, dict[str, int]]:
+    """What stands in each of `train` and `validation`."""
+    return {
+        side: {"rows": counts.rows, "tokens": counts.tokens, "trained_tokens": counts.trained_tokens}
+        for side, counts in sides.items()
+    }
+
+
+def source_facts(sources: "Sources") -> list[dict[str, Any]]:
+    """What became of each source's records, and its share of all rows and tokens, before they are packed."""
+    rows = sum(source.given.rows for source in sources.all)
+    tokens = sum(source.given.tokens for source in sources.all)
+    return [
+        {
+            "name": source.name,
+            "template": source.run.job.template,
+            "record_format": source.run.job.record_format,
+            "lines": source.counts.lines,
+            "blank": source.counts.blank,
+            "examples": source.counts.examples,
+            "dropped": dict(sorted(source.counts.dropped.items())),
+            "rejected": dict(sorted(source.counts.rejected.items())),
+            "rows": source.given.rows,
+            "tokens": source.given.tokens,
+            "trained_tokens": source.given.trained_tokens,
+            "share_of_rows": round(source.given.rows / max(rows, 1), 6),
+            "share_of_tokens": round(source.given.tokens / max(tokens, 1), 6),
+        }
+        for source in sources.all
+    ]
 
 
 def libraries() -> dict[str, str]:
@@ -92,11 +128,15 @@ def read_manifest(out: Path) -> dict[str, Any]:
     return manifest
 
 
-def input_facts(file: str) -> dict[str, Any]:
-    """The name, bytes and sha256 of an input; standard input and pipes have only their name."""
+def input_facts(file: str, source: str | None) -> dict[str, Any]:
+    """The name, bytes and sha256 of an input; standard input and pipes have only their name.
+
+    `source` is the name of its source, where there are several.
+    """
+    facts = {"file": file} if source is None else {"file": file, "source": source}
     if file == STDIN or not Path(file).is_file():  # a pipe can be read only once
-        return {"file": file}
-    return {"file": file, **file_facts(Path(file))}
+        return facts
+    return {**facts, **file_facts(Path(file))}
 
 
 def file_facts(path: Path) -> dict[str, Any]:

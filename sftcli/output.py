@@ -4,20 +4,39 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from sftcli.arrange.asked import TRAIN, sides
 from sftcli.commit import STAGING
+from sftcli.config import Config
 from sftcli.errors import OutputError, Reject
-from sftcli.job import Job
+from sftcli.layout import written_layout
+from sftcli.layout.said import columns_said
 from sftcli.manifest import MANIFEST, pretty_json
 from sftcli.plan import STDIN
+from sftcli.profiles import advice_on
+
+if TYPE_CHECKING:
+    from sftcli.sources import Sources
+
+_READ = {
+    "parquet": "Read with `datasets.load_dataset(FOLDER)`.",
+    "arrow": "Read with `datasets.load_from_disk(FOLDER)`.",
+    "npy": "Read the ids and what is learnt (a byte for each id) with `numpy.fromfile`; each line of a "
+    "`.csv.gz` is where a row begins and ends.",
+}
 
 
-def shard_name(index: int, total: int, format_: str) -> str:
-    """The names that datasets looks for: by split for Parquet, save_to_disk's own for Arrow."""
-    if format_ == "parquet":
-        return f"train-{index:05d}-of-{total:05d}.parquet"
-    return f"data-{index:05d}-of-{total:05d}.arrow"
+def shard_name(side: str, index: int, total: int, config: Config) -> str:
+    """The names that are looked for: by split for Parquet, save_to_disk's own for Arrow, OLMo-core's for npy.
+
+    `side` is train or validation. All but Parquet have a folder for each of them, where there are two.
+    """
+    if config.format == "parquet":
+        return f"{side}-{index:05d}-of-{total:05d}.parquet"
+    names = {"arrow": f"data-{index:05d}-of-{total:05d}.arrow", "npy": f"token_ids_part_{index:04d}.npy"}
+    name = names[config.format]
+    return f"{side}/{name}" if len(sides(config)) > 1 else name
 
 
 def check_inputs(out: Path, inputs: Sequence[str]) -> None:
@@ -42,15 +61,28 @@ def check_output(out: Path, overwrite: bool) -> None:
         )
 
 
-def write_side_files(folder: Path, tokenizer_files: Mapping[str, bytes], card: str) -> None:
-    """The tokenizer and the dataset card."""
-    (folder / "README.md").write_text(card, encoding="utf-8")
+def write_side_files(
+    folder: Path, sources: "Sources", rows: int, shards: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """The tokenizer, the dataset card, and what Arrow shards need; `shards` are these and their facts."""
+    digest = digest_of(shards)
+    (folder / "README.md").write_text(dataset_card(rows, sources, digest), encoding="utf-8")
     (folder / "tokenizer").mkdir()
-    for name, raw in tokenizer_files.items():
+    for name, raw in sources.tokenizer_files().items():
         (folder / "tokenizer" / name).write_bytes(raw)
+    if sources.config.format != "arrow":
+        return
+    both = sides(sources.config)
+    if len(both) == 1:
+        write_arrow_state(folder, TRAIN, list(shards), digest)
+        return
+    for side in both:
+        mine = [name for name in shards if name.startswith(f"{side}/")]
+        write_arrow_state(folder / side, side, [Path(name).name for name in mine], digest)
+    (folder / "dataset_dict.json").write_bytes(pretty_json({"splits": list(both)}))
 
 
-def write_arrow_state(folder: Path, shards: Sequence[str], digest: str) -> None:
+def write_arrow_state(folder: Path, side: str, shards: Sequence[str], digest: str) -> None:
     """What datasets.load_from_disk wants beside the Arrow streams; `digest` is that of their bytes."""
     state: dict[str, Any] = {
         "_data_files": [{"filename": name} for name in shards],
@@ -59,7 +91,7 @@ def write_arrow_state(folder: Path, shards: Sequence[str], digest: str) -> None:
         "_format_kwargs": {},
         "_format_type": None,
         "_output_all_columns": False,
-        "_split": "train",
+        "_split": side,
     }
     (folder / "state.json").write_bytes(pretty_json(state))
     info = {"citation": "", "description": "", "homepage": "", "license": ""}
@@ -95,26 +127,30 @@ def digest_of(shards: Mapping[str, Mapping[str, Any]]) -> str:
     ).hexdigest()
 
 
-def dataset_card(rows: int, job: Job, digest: str) -> str:
+def dataset_card(rows: int, sources: "Sources", digest: str) -> str:
     """The README.md of the output; `load_dataset(OUT)` finds its files through `configs`.
 
     That caches what it has read by the folder's own name and what stands in `configs`, so that without
     the shards' `digest` it would give the rows of another folder of that name, or of this one before.
     """
     lines = []
-    format_ = job.config.format
+    format_ = sources.config.format
+    advice = advice_on(sources.config.profile, sources.config.packing != "none")
     if format_ == "parquet":
-        lines += ["---", "configs:", "- config_name: default", "  data_files:", "  - split: train"]
-        lines += ["    path: train-*.parquet", f"  description: rows {digest}", "---", ""]
-    load = "datasets.load_dataset(FOLDER)" if format_ == "parquet" else "datasets.load_from_disk(FOLDER)"
+        lines += ["---", "configs:", "- config_name: default", "  data_files:"]
+        for side in sides(sources.config):
+            lines += [f"  - split: {side}", f"    path: {side}-*.parquet"]
+        lines += [f"  description: rows {digest}", "---", ""]
     lines += [
         "# Masked training rows",
         "",
-        f"{rows:,} rows made by sftcli with the template `{job.template}` and the tokenizer "
-        f"`{job.tokenizer.name}`.",
-        "`input_ids`, `attention_mask` and `labels` are equally long. A label is the token's id where the",
-        "token is trained and -100 elsewhere; labels are aligned with the ids, not shifted. The tokenizer is",
-        f"in `tokenizer/`; `manifest.json` lists every file with its hash. Read with `{load}`.",
+        f"{rows:,} rows made by sftcli with the template `{sources.template}` and the tokenizer "
+        f"`{sources.tokenizer.name}`:",
+        "",
+        *columns_said(written_layout(sources.run.job)),
+        "",
+        f"The tokenizer is in `tokenizer/`; `manifest.json` lists every file with its hash. {_READ[format_]}",
+        *([] if advice is None else ["", f"For {sources.config.profile}: {advice}"]),
         "",
     ]
     return "\n".join(lines)

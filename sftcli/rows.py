@@ -6,6 +6,7 @@ one. Both are looked up through the pieces of the outlines, for all tokens of a 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,11 +32,9 @@ def carried_of(
 
     `lines` are the indices of their lines in the block.
     """
-    carried: dict[str, Objects] = {}
+    carried = carried_weights(rows, job)
     if rows and rows[0].prints:
         carried[FACTS_OF] = facts_of(rows, lines, block.line_in_split)
-    if job.config.loss_weight:
-        carried[_WEIGHTS] = objects([row.weights for row in rows])
     if SOURCE in job.config.columns:
         file, first = block.file, block.first_line
         carried[SOURCE] = objects([f"{file}:{first + line}" for line in lines])
@@ -44,11 +43,17 @@ def carried_of(
     return carried
 
 
+def carried_weights(rows: Sequence[Rendered], job: Job) -> dict[str, Objects]:
+    """What `weights_of` needs to go along with R rows; nothing where the run has no weights."""
+    return {_WEIGHTS: objects([row.weights for row in rows])} if job.config.loss_weight else {}
+
+
 def to_rows(batch: TokenBatch, job: Job) -> Rows:
     """The rows of a batch, with the weights and turns of their tokens where the run writes them."""
     roles = job.config.loss_weight
     if FACTS_OF in batch.carried:
-        batch.carried[FACTS_OF]["straddles"] = batch.straddles
+        facts: npt.NDArray[Any] = batch.carried[FACTS_OF]
+        facts["straddles"] = batch.straddles
     turns = turns_of(batch) if "turn_ids" in job.config.columns else None
     if not roles:
         return Rows.of(batch, turns=turns)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from sftcli.config import Config
 from sftcli.crosscheck import Engines
-from sftcli.errors import FileError, InternalError, RecordError
+from sftcli.errors import ConfigError, FileError, InternalError, RecordError
 from sftcli.job import Job, make_job, open_tokenizer
 from sftcli.parse import NOTHING_READ, decode_line, make_reject
 from sftcli.plan import STDIN, Split, plan_splits
-from sftcli.read import LineBlock, read_blocks
+from sftcli.read import LineBlock, is_blank, read_blocks
 from sftcli.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -24,17 +24,33 @@ _SAMPLE_LINES = 100  # looked at to settle on a record format
 class Run:
     """What `prepare` and `inspect` start from.
 
+    `shared` are the tokenizer and the engines of a run with several sources, of which this is one.
     Raises UsageError for options that cannot work, FileError where no record of the first input
     has a known shape.
     """
 
-    def __init__(self, config: Config, *, load_engines: bool = True) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        load_engines: bool = True,
+        shared: tuple[Tokenizer, Engines] | None = None,
+    ) -> None:
+        if config.sources:
+            raise ConfigError(
+                "the config has `sources`, which prepare alone reads; give this command a config without "
+                "them, with the inputs and options of one source"
+            )
         self.splits = plan_splits(config.inputs)
         self.files = list(dict.fromkeys(split.file for split in self.splits))
         self.input_bytes = sum(Path(file).stat().st_size for file in self.files if file != STDIN)
-        tokenizer = open_tokenizer(config)
-        # First of all, since the fast one loads in the background; one row does without them.
-        self._engines = Engines(tokenizer, config.encoder, self.input_bytes) if load_engines else None
+        self._engines: Engines | None
+        if shared is not None:
+            tokenizer, self._engines = shared
+        else:
+            tokenizer = open_tokenizer(config)
+            # First of all, since the fast one loads in the background; one row does without them.
+            self._engines = Engines(tokenizer, config.encoder, self.input_bytes) if load_engines else None
         self._opened: dict[int, tuple[list[LineBlock], Iterator[LineBlock]]] = {}
         self.job = self._make_job(config, tokenizer)
         self.rules = self._select_rules(config)
@@ -97,7 +113,7 @@ class Run:
             self._opened[split.index] = (read, blocks)
             for block in blocks:
                 read.append(block)
-                lines = [line for line in block.lines if line and not line.isspace()]
+                lines = [line for line in block.lines if not is_blank(line)]
                 if lines:
                     return split, lines[:_SAMPLE_LINES]
         return self.splits[0], []

@@ -90,8 +90,13 @@ def load_yaml(path: Path, error: type[UsageError] = ConfigError) -> dict[str, An
     return data
 
 
-def convert(data: Any, type_: type[T], where: str, error: type[UsageError] = ConfigError) -> T:
-    """Check plain data against a msgspec type, naming `where` in what goes wrong."""
+def convert(
+    data: Any, type_: type[T], where: str, error: type[UsageError] = ConfigError, inside: str = ""
+) -> T:
+    """Check plain data against a msgspec type, naming `where` in what goes wrong.
+
+    `inside` is where in the file the data stands, such as `sources[1].`.
+    """
     try:
         return msgspec.convert(data, type_)
     except msgspec.ValidationError as problem:
@@ -99,7 +104,9 @@ def convert(data: Any, type_: type[T], where: str, error: type[UsageError] = Con
     match = re.fullmatch(r"(.*) - at `\$\.?(.*)`", message)
     what, key = (match[1], match[2]) if match else (message, "")
     if what.startswith("Invalid enum value"):
-        what = f"{data[key]!r} is not one of its values{nearest(str(data[key]), _choices(type_, key))}"
+        given = _at(data, key)
+        what = f"{given!r} is not one of its values{nearest(str(given), _choices(type_, key))}"
+    key = inside + key if key else inside[:-1]
     raise error(f"{place_of_key(where, key)}: {key + ': ' if key else ''}{_plainer(what)}")
 
 
@@ -125,26 +132,41 @@ def _plainer(message: str) -> str:
     return (message[:1].lower() + message[1:]).replace("object contains", "it contains")
 
 
+def _at(data: Any, key: str) -> Any:
+    """The value at a key such as `columns[0]`."""
+    for part in re.findall(r"[^.\[\]]+", key):
+        data = data[int(part)] if isinstance(data, list) else data[part]
+    return data
+
+
 def _choices(type_: type, key: str) -> list[str]:
-    """The texts that a field of type Literal may have."""
-    hint = get_type_hints(type_)[key]
+    """The texts that a field of type Literal may have, or each value of a list of them."""
+    hint = get_type_hints(type_)[key.partition("[")[0]]
     literals = [hint] if get_origin(hint) is Literal else get_args(hint)
     return [value for literal in literals for value in get_args(literal) if isinstance(value, str)]
 
 
 def place_of_key(where: str, key: str) -> str:
-    """`where`, with line and column of a top-level key if it is a YAML file that has the key."""
-    name = re.split(r"[.\[]", key)[0]
+    """`where`, with line and column of a key if it is a YAML file that has the key.
+
+    Of a key such as `sources[1].field[...]` it is the place of the last name that is found.
+    """
     if where == OPTIONS:
         return where
     import yaml
 
+    place = where
     try:
-        root: Any = yaml.compose(Path(where).read_text(encoding="utf-8"), Loader=_loader())
-        marks = {node.value: node.start_mark for node, _ in root.value}
-        return f"{where}:{marks[name].line + 1}:{marks[name].column + 1}"
-    except (OSError, ValueError, KeyError, AttributeError, yaml.YAMLError):
-        return where
+        node: Any = yaml.compose(Path(where).read_text(encoding="utf-8"), Loader=_loader())
+        for part in re.findall(r"[^.\[\]]+", key):
+            if isinstance(node, yaml.SequenceNode):
+                node = node.value[int(part)]
+            else:
+                mark, node = {name.value: (name.start_mark, value) for name, value in node.value}[part]
+                place = f"{where}:{mark.line + 1}:{mark.column + 1}"
+    except (OSError, ValueError, LookupError, AttributeError, TypeError, yaml.YAMLError):
+        pass
+    return place
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -168,9 +190,15 @@ def underscored(data: dict[str, Any], where: str, error: type[UsageError] = Conf
     return found
 
 
-def check_keys(data: dict[str, Any], known: Iterable[str], where: str, error: type[UsageError]) -> None:
-    """Raise `error` for the first key that is not known, with the nearest one that is."""
+def check_keys(
+    data: dict[str, Any], known: Iterable[str], where: str, error: type[UsageError], inside: str = ""
+) -> None:
+    """Raise `error` for the first key that is not known, with the nearest one that is.
+
+    `inside` is where in the file the keys stand, such as `sources[1].`.
+    """
     names = list(known)
     for key in data:
         if key not in names:
-            raise error(f"{place_of_key(where, key)}: unknown key {key!r}{nearest(key, names)}")
+            place = place_of_key(where, inside + key)
+            raise error(f"{place}: unknown key {inside + key!r}{nearest(key, names)}")

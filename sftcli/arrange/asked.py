@@ -1,0 +1,55 @@
+"""What a config asks of the order and the choice of rows."""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from sftcli.config import Config
+from sftcli.errors import ConfigError
+
+TRAIN, VALIDATION = "train", "validation"
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationAsked:
+    """How much goes into `validation`: a share of all prompts, or a number of rows (the other is None)."""
+
+    share: Fraction | None = None
+    rows: int | None = None
+
+
+def validation_asked(config: Config) -> ValidationAsked | None:
+    """What `val_size` says. Raises ConfigError where it is neither a share nor a number."""
+    given = config.val_size
+    if given is None:
+        return None
+    text = str(given)
+    share = re.fullmatch(r"(\d+(?:\.\d+)?) ?%", text)
+    if share and 0 < Fraction(share[1]) < 100:
+        return ValidationAsked(share=Fraction(share[1]) / 100)
+    if re.fullmatch(r"\d+", text) and int(text) > 0:
+        return ValidationAsked(rows=int(text))
+    raise ConfigError(
+        f"val_size: expected a share above 0% and below 100%, such as 1%, or a number of rows, found {text!r}"
+    )
+
+
+def sides(config: Config) -> tuple[str, ...]:
+    """The splits that a folder has."""
+    return (TRAIN,) if config.val_size is None else (TRAIN, VALIDATION)
+
+
+def needs_prints(config: Config) -> bool:
+    """Whether records need fingerprints."""
+    return config.val_size is not None or config.dedup != "none" or _mixes(config)
+
+
+def needs_all_rows(config: Config) -> bool:
+    """Whether it hangs on all rows which of them are written, and where, or what is told first."""
+    asked = validation_asked(config)
+    by_number = asked is not None and asked.rows is not None
+    return config.shuffle or config.dedup != "none" or by_number or _mixes(config) or config.layout == "steps"
+
+
+def _mixes(config: Config) -> bool:
+    return any(source.weight is not None or source.repeat != 1 for source in config.sources)

@@ -1,0 +1,162 @@
+"""Rows on disk between two passes: written in the order of the input, read in any order.
+
+Five bytes a token (four more with weights, four with turns) and 56 bytes a row, uncompressed, in the
+staging folder until the run ends. They are read through memory maps, whose pages are given back after
+every batch.
+"""
+
+import mmap
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from sftcli.arrange.facts import FACTS, FACTS_OF
+from sftcli.batch import Objects, Rows, objects
+from sftcli.errors import EnvironmentFault
+
+Ints = npt.NDArray[np.int64]
+
+_PER_TOKEN = {"ids": np.int32, "trained": np.bool_, "weights": np.float32, "turns": np.int32}
+_FACTS, _CARRIED, _SIZES = "facts", "carried", "sizes"
+
+
+@contextmanager
+def open_spill(folder: Path) -> Iterator[Callable[[Rows], None]]:
+    """Write the rows of one split, which carry FACTS, into a new folder.
+
+    Raises EnvironmentFault where the disk fails.
+    """
+    try:
+        folder.mkdir()
+        with ExitStack() as stack:
+            files: dict[str, BinaryIO] = {}
+
+            def write(rows: Rows) -> None:
+                for name, values in _stored(rows).items():
+                    if name not in files:
+                        files[name] = stack.enter_context((folder / name).open("wb"))
+                    files[name].write(values)
+
+            yield write
+    except OSError as problem:
+        raise EnvironmentFault(f"{folder}: cannot be written: {problem}") from None
+
+
+def _stored(rows: Rows) -> dict[str, Any]:
+    """The bytes of a batch by the name of the file that they go to."""
+    facts: npt.NDArray[Any] = rows.carried[FACTS_OF]
+    facts["length"], facts["trained"] = rows.lengths, rows.trained_counts
+    found: dict[str, Any] = {_FACTS: facts.tobytes()}
+    for name in _PER_TOKEN:
+        values = getattr(rows, name)
+        if values is not None:
+            found[name] = values.tobytes()
+    columns = {name: values.tolist() for name, values in rows.carried.items() if name != FACTS_OF}
+    if columns:
+        packed = [
+            msgspec.msgpack.encode(dict(zip(columns, values, strict=True)))
+            for values in zip(*columns.values(), strict=True)
+        ]
+        found[_CARRIED] = b"".join(packed)
+        found[_SIZES] = np.fromiter(map(len, packed), np.int32, len(packed)).tobytes()
+    return found
+
+
+class Spill:
+    """The N rows of all splits, numbered as they were written.
+
+    facts: FACTS[N]. split: int32[N], the index of each row's folder.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = folders
+        parts = [_table(folder / _FACTS, FACTS) for folder in folders]
+        self.facts: npt.NDArray[Any] = np.concatenate([np.zeros(0, FACTS), *parts])
+        self.split = np.repeat(np.arange(len(parts), dtype=np.int32), list(map(len, parts)))
+        # Where each row begins in its split: among the tokens, and among the bytes of what it carries.
+        self._starts = _all_starts([part["length"] for part in parts])
+        sizes = [_table(folder / _SIZES, np.dtype(np.int32)) for folder in folders]
+        self._sizes = np.concatenate([np.zeros(0, np.int32), *sizes])
+        self._carried_starts = _all_starts(sizes)
+        self._maps: dict[Path, mmap.mmap] = {}
+
+    def __len__(self) -> int:
+        return len(self.facts)
+
+    def rows(self, numbers: Ints) -> Rows:
+        """The rows of these numbers, in this order; a number may be there more than once."""
+        lengths = self.facts["length"][numbers].astype(np.int64)
+        offsets = np.concatenate(([0], np.cumsum(lengths)))
+        columns: dict[str, npt.NDArray[Any]] = {}
+        split = self.split[numbers]
+        for part in np.unique(split).tolist():
+            mine = np.flatnonzero(split == part)
+            mine = mine[np.argsort(numbers[mine], kind="stable")]  # the disk is read in one direction
+            source = ranges(self._starts[numbers[mine]], lengths[mine])
+            target = ranges(offsets[mine], lengths[mine])
+            for name, kind in _PER_TOKEN.items():
+                whole = self._map(self._folders[part] / name)
+                if whole is not None:
+                    if name not in columns:
+                        columns[name] = np.empty(int(offsets[-1]), kind)
+                    columns[name][target] = np.frombuffer(whole, kind)[source]
+        carried = self._carried(numbers, split)
+        self._give_back()
+        return Rows(
+            offsets=offsets,
+            documents=lengths,
+            document_offsets=np.arange(len(numbers) + 1),
+            carried=carried,
+            **columns,
+        )
+
+    def _carried(self, numbers: Ints, split: npt.NDArray[np.int32]) -> dict[str, Objects]:
+        """What the rows carry, by name."""
+        if not len(self._sizes):
+            return {}
+        rows: list[dict[str, Any]] = []
+        starts = self._carried_starts[numbers]
+        stops = starts + self._sizes[numbers]
+        for part, start, stop in zip(split.tolist(), starts.tolist(), stops.tolist(), strict=True):
+            whole = self._map(self._folders[part] / _CARRIED)
+            if whole is not None:
+                rows.append(msgspec.msgpack.decode(whole[start:stop]))
+        return {name: objects([row[name] for row in rows]) for name in rows[0]} if rows else {}
+
+    def _map(self, path: Path) -> mmap.mmap | None:
+        """A file's bytes, or None where there is none."""
+        if path not in self._maps:
+            if not path.exists():
+                return None
+            with path.open("rb") as file:
+                self._maps[path] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return self._maps[path]
+
+    def _give_back(self) -> None:
+        """Let go of the pages that were read: they would count as this process's memory."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            for whole in self._maps.values():
+                whole.madvise(mmap.MADV_DONTNEED)
+
+
+def ranges(starts: Ints, lengths: Ints) -> Ints:
+    """The numbers from each start on, as many as its length says, one stretch after another."""
+    stops = np.cumsum(lengths)
+    return np.arange(int(stops[-1]) if len(stops) else 0) + np.repeat(starts - stops + lengths, lengths)
+
+
+def _all_starts(sizes: Sequence[npt.NDArray[np.int32]]) -> Ints:
+    """Where each of a split's stretches begins, split after split; each split begins at 0."""
+    return np.concatenate(
+        [np.zeros(0, np.int64), *(np.cumsum(part, dtype=np.int64) - part for part in sizes)]
+    )
+
+
+def _table(path: Path, kind: np.dtype[Any]) -> npt.NDArray[Any]:
+    """A file's rows; none where there is no file, as of a split without rows."""
+    return np.fromfile(path, kind) if path.exists() else np.zeros(0, kind)

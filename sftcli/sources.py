@@ -1,0 +1,155 @@
+"""Config -> Sources: the inputs of a run, each read as its source says, with one tokenizer for all."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from sftcli.arrange.asked import needs_all_rows, needs_prints
+from sftcli.arrange.sides import Given
+from sftcli.config import Config, SourceOptions
+from sftcli.crosscheck import Engines
+from sftcli.errors import ConfigError
+from sftcli.job import open_tokenizer
+from sftcli.plan import STDIN, Split, plan_splits
+from sftcli.report import SplitReport
+from sftcli.run import Run
+
+_OWN = ("inputs", "name", "max_records", "repeat", "weight")  # what a config without sources does not have
+
+
+@dataclass
+class Source:
+    """One source of a run. `counts` and `given` grow as its splits are read."""
+
+    name: str
+    run: Run
+    max_records: int | None = None
+    repeat: Fraction = Fraction(1)
+    weight: Fraction | None = None
+    counts: SplitReport = field(default_factory=SplitReport)
+    given: Given = field(default_factory=Given)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A split of one of the sources; `number` counts the splits of the whole run from 0."""
+
+    number: int
+    source: Source
+    split: Split
+
+
+class Sources:
+    """All that a run reads: one source where the config names inputs, several where it has `sources`.
+
+    Raises as Run does, and ConfigError where the sources do not go together.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.all = _several(config) if config.sources else [Source(_name(config.inputs), Run(config))]
+        if needs_prints(config) or needs_all_rows(config):
+            from sftcli.arrange.prints import Fingerprint, printing
+
+            for source in self.all:
+                job = source.run.job
+                fingerprint = Fingerprint(job.layout) if needs_prints(config) else None
+                source.run.job = replace(job, render=printing(job.render, fingerprint))
+        self.run = self.all[0].run
+        self.engines = self.run.engines
+        self.jobs = [source.run.job for source in self.all]
+        self.tokenizer = self.run.job.tokenizer
+        self.files = list(dict.fromkeys(file for source in self.all for file in source.run.files))
+        self.splits = [split for source in self.all for split in source.run.splits]
+        self.input_bytes = sum(source.run.input_bytes for source in self.all)
+
+    def parts(self) -> Iterator[Part]:
+        """Every split of every source, in order."""
+        parts = ((source, split) for source in self.all for split in source.run.splits)
+        return (Part(number, source, split) for number, (source, split) in enumerate(parts))
+
+    @property
+    def template(self) -> str:
+        """The names of the templates, each once."""
+        return " + ".join(dict.fromkeys(job.template for job in self.jobs))
+
+    @property
+    def record_format(self) -> str:
+        """The names of the record formats, each once."""
+        return " + ".join(dict.fromkeys(job.record_format for job in self.jobs))
+
+    def tokenizer_files(self) -> dict[str, bytes]:
+        """The tokenizer to save: with the sources' chat template where all have the same, else its own."""
+        return self.jobs[0].tokenizer_files() if self._are_alike else self.tokenizer.saved_files()
+
+    @cached_property
+    def _are_alike(self) -> bool:
+        """Whether all sources have the same chat template."""
+        files = self.jobs[0].tokenizer_files()
+        return all(job.tokenizer_files() == files for job in self.jobs[1:])
+
+    @property
+    def warning(self) -> str | None:
+        """What to know of several chat templates in one dataset."""
+        if self._are_alike:
+            return None
+        return (
+            f"the sources are laid out by different templates ({self.template}); the saved tokenizer keeps "
+            "its own chat template"
+        )
+
+    def inputs(self) -> list[tuple[str, str | None]]:
+        """Every input file, and the name of its source where there are several."""
+        named = bool(self.config.sources)
+        return [(file, source.name if named else None) for source in self.all for file in source.run.files]
+
+
+def _several(config: Config) -> list[Source]:
+    names = [source.name or _name(source.inputs) for source in config.sources]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise ConfigError(
+                f"sources[{number}]: is named {name!r}, and so is sources[{names.index(name)}]; "
+                "give it another `name`"
+            )
+    _refuse_second_stdin(config.sources)
+    files = {split.file for written in config.sources for split in plan_splits(written.inputs)} - {STDIN}
+    tokenizer = open_tokenizer(config)
+    engines = Engines(tokenizer, config.encoder, sum(Path(file).stat().st_size for file in files))
+    return [
+        Source(
+            name=name,
+            run=Run(own_config(config, source), shared=(tokenizer, engines)),
+            max_records=source.max_records,
+            repeat=Fraction(str(source.repeat)),
+            weight=None if source.weight is None else Fraction(str(source.weight)),
+        )
+        for name, source in zip(names, config.sources, strict=True)
+    ]
+
+
+def own_config(config: Config, source: SourceOptions) -> Config:
+    """The config of one source alone: the whole one's, under what the source says itself."""
+    given: dict[str, Any] = {
+        name: value
+        for name, value in msgspec.structs.asdict(source).items()
+        if name not in _OWN and value is not UNSET
+    }
+    return msgspec.structs.replace(config, sources=[], inputs=source.inputs, **given)
+
+
+def _refuse_second_stdin(sources: Sequence[SourceOptions]) -> None:
+    readers = [number for number, source in enumerate(sources) if STDIN in source.inputs]
+    if len(readers) > 1:
+        raise ConfigError(f"sources[{readers[1]}].inputs: standard input (-) can be read only once")
+
+
+def _name(inputs: Sequence[str]) -> str:
+    """What a source is called that has no name: its first input, without the folder."""
+    return Path(inputs[0]).name if inputs else ""
