@@ -28,7 +28,10 @@ class SelectedRules:
         if isinstance(job.layout, PromptTemplate):
             fields = (job.layout.required, job.layout.optional)
         control = list(job.tokenizer.control_tokens)
-        self._records = Judge(job.record_format, job.config.field, self._limits, fields, control)
+        weighted = bool(job.config.loss_weight)
+        self._records = Judge(
+            job.record_format, job.config.field, self._limits, fields, control, weighted=weighted
+        )
         # Without the size of the model's vocabulary, as in `validate`.
         self._rows = TokenJudge(job, engines, None)
         self.judges_rows = any(code.startswith("T") for code in on)

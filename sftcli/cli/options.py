@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -12,6 +12,7 @@ from sftcli.errors import ConfigError, UsageError
 _EXAMPLES = {
     "--field": "--field output=answer",
     "--template-arg": "--template-arg enable_thinking=false",
+    "--loss-weight": "--loss-weight user=0.1",
     "--against": "--against template=chatml",
     "--fail-over": "--fail-over T001=1%",
 }
@@ -45,6 +46,7 @@ def config_flags(flags: dict[str, Any]) -> dict[str, Any]:
         **flags,
         "field": key_values(flags["field"], "--field"),
         "template_args": {name: typed(text) for name, text in arguments.items()},
+        "loss_weight": _numbers(key_values(flags["loss_weight"], "--loss-weight"), "--loss-weight"),
     }
 
 
@@ -77,6 +79,17 @@ def typed(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def _numbers(texts: Mapping[str, str], flag: str) -> dict[str, float]:
+    """Raises ConfigError for what is no number."""
+    found: dict[str, float] = {}
+    for name, text in texts.items():
+        try:
+            found[name] = float(text)
+        except ValueError:
+            raise ConfigError(f"{flag} {name}={text}: expected a number, such as {_EXAMPLES[flag]}") from None
+    return found
 
 
 def key_values(pairs: tuple[str, ...], flag: str) -> dict[str, str]:

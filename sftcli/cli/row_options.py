@@ -60,11 +60,31 @@ MASK = (
         type=click.Choice(["turn", "last", "none", "all"]),
         help="Which turns' terminators are trained. [default: turn]",
     ),
+    click.option(
+        "--loss-weight",
+        multiple=True,
+        metavar="ROLE=W",
+        help="Train a role's text with weight W, in a column loss_weights; 0 masks it (repeatable).",
+    ),
 )
 LENGTH = (
     click.option("--max-length", type=int, metavar="N", help="The most tokens a row may have."),
     click.option(
-        "--truncation", type=click.Choice(["drop"]), help="What becomes of a longer row. [default: drop]"
+        "--truncation",
+        type=click.Choice(["drop", "error", "right", "left", "turns", "prompt"]),
+        help="What becomes of a longer row: dropped, a bad record, its start kept (right) or its end (left), its "
+        "oldest turns left out, or its prompt cut. [default: drop]",
+    ),
+    click.option(
+        "--truncation-side",
+        type=click.Choice(["left", "right"]),
+        help="The end of a prompt that --truncation prompt cuts off. [default: right]",
+    ),
+    click.option(
+        "--min-trained",
+        type=int,
+        metavar="N",
+        help="The fewest trained tokens a row may have. [default: 1]",
     ),
 )
 TOKENIZER = (

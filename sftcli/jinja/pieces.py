@@ -119,12 +119,13 @@ def _ends(layout: Layout, spans: Mapping[int, Span]) -> dict[int, tuple[int, int
     """Each turn's terminator: the assistant's as proven, another's where the same text follows its data."""
     ends = {turn: span.end for turn, span in spans.items()}
     known = {layout.text[slice(*span.end)] for span in spans.values()} - {""}
-    lasts = {hole.turn: hole.stop for hole in layout.holes if hole.turn not in ends}
+    # Tools and a system text that is not the record's own have the same turn; tools are no message.
+    lasts = {h.turn: h.stop for h in layout.holes if h.turn not in ends and h.field != "tools"}
     for turn, stop in lasts.items():
         gap = layout.text[stop : layout.after(stop)]
         lead = len(gap) - len(gap.lstrip())
         token = next((token for token in sorted(known) if gap.startswith(token, lead)), None)
-        if token and turn >= 0:
+        if token:
             ends[turn] = (stop + lead, stop + lead + len(token))
     return ends
 

@@ -9,8 +9,8 @@ from sftcli.view.row import RowView, TokenView
 def row_json(view: RowView, *, measured: bool = False) -> dict[str, Any]:
     """Plain data; null where a fact is not known.
 
-    Rows that were packed into this one, padding, and losses (where they were `measured`) have keys
-    of their own, which are left out where there is none.
+    Rows that were packed into this one, padding, loss weights, and losses (where they were `measured`)
+    have keys of their own, which are left out where there is none.
     """
     source = view.source
     found: dict[str, Any] = {
@@ -40,6 +40,8 @@ def _token_json(token: TokenView, measured: bool) -> dict[str, Any]:
     }
     if token.padding:
         found["padding"] = True
+    if token.weight is not None:
+        found["weight"] = token.weight
     if measured:
         # A model may give infinity, which JSON does not have.
         finite = token.loss is not None and math.isfinite(token.loss)

@@ -45,7 +45,8 @@ class TokenView:
     as `\\xNN`. A character that is split over several tokens is never cut: `group` says how many
     tokens share this text, and the others have group 0 and no text. `control`: one of the
     tokenizer's control tokens. `padding`: its attention mask is 0. `loss`: a model's negative
-    log-likelihood of this token in nats, None where none was computed.
+    log-likelihood of this token in nats, None where none was computed. `weight`: its loss weight, None
+    where rows have none.
     """
 
     i: int
@@ -60,6 +61,7 @@ class TokenView:
     group: int = 1
     padding: bool = False
     loss: float | None = None
+    weight: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +108,12 @@ def row_from_batch(
     source: Source | None,
     *,
     row: int | None = None,
+    weights: npt.NDArray[np.float32] | None = None,
 ) -> RowView:
     """Row `index` of a batch, with all that is known before writing.
 
     `rendered` is what that row was encoded from; `row` is its number among all rows, where that
-    is not its place in the batch.
+    is not its place in the batch. `weights` are those of all tokens of the batch, if they have any.
     """
     part = slice(int(batch.offsets[index]), int(batch.offsets[index + 1]))
     ids, labels = batch.ids[part].tolist(), batch.labels()[part].tolist()
@@ -134,9 +137,15 @@ def row_from_batch(
                 turn=piece.turn if piece.turn >= 0 else None,
                 role=piece.role or None,
                 group=group,
+                weight=None if weights is None else shortest(weights[part][i]),
             )
         )
     return RowView(index if row is None else row, source, tuple(tokens))
+
+
+def shortest(weight: np.float32) -> float:
+    """The number that a weight was written as: 0.1, and not 0.10000000149011612."""
+    return float(str(weight))
 
 
 def row_from_columns(

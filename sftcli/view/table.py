@@ -23,7 +23,7 @@ class _Column(NamedTuple):
 
 
 def show_table(view: RowView, screen: Screen) -> str:
-    """Each token's place, id, label, loss, origin, turn and role as far as they are known, and its text."""
+    """Each token's place, id, label, weight, loss, origin, turn and role as far as they are known, and its text."""
     columns = [column for column in _columns(screen) if _known(column, view)]
     left_out: list[str] = []
     widths = {column.name: _width(column, view) for column in columns}
@@ -69,6 +69,7 @@ def _columns(screen: Screen) -> list[_Column]:
         _Column("i", lambda token: str(token.i)),
         _Column("id", lambda token: str(token.id)),
         _Column("label", lambda token: str(token.label)),
+        _Column("weight", lambda token: "" if token.weight is None else f"{token.weight:g}"),
         _Column("loss", lambda token: "" if token.loss is None else f"{token.loss:.3f}"),
         _Column("origin", lambda token: "padding" if token.padding else token.origin or "", left=True),
         _Column("turn", lambda token: "" if token.turn is None else str(token.turn)),
