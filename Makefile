@@ -45,6 +45,7 @@ docs: $(VENV)/installed-dev
 # sftcli beside the script that people write by hand, in one run. CORPUS=FILE, TOKENIZER=FOLDER.
 bench: $(VENV)/installed-dev
 	$(BIN)/python tests/bench/bench.py $(if $(CORPUS),--corpus $(CORPUS))
+	$(BIN)/python tests/bench/packing.py $(CORPUS)
 
 # Needs torch; TORCH= names the build to install.
 test-trainers: $(VENV)/installed-dev

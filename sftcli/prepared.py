@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from sftcli.arrange.asked import SIDES, TRAIN
 from sftcli.errors import EnvironmentFault, OutputError
 from sftcli.manifest import MANIFEST, read_manifest
 from sftcli.tokenizer import Tokenizer, load_tokenizer
@@ -19,22 +20,31 @@ class FileFacts(msgspec.Struct):
 
 
 class ShardFacts(msgspec.Struct):
+    """`input` is the file that all rows come from, None where they come from several.
+
+    `split` is train or validation.
+    """
+
     file: str
-    input: str
+    input: str | None
     rows: Count
     tokens: Count
     trained_tokens: Count
+    split: str = TRAIN
 
 
 class InputFacts(msgspec.Struct):
-    """Of standard input and of pipes only the name is known."""
+    """Of standard input and of pipes only the name is known. `source` is named where there are several."""
 
     file: str
+    source: str | None = None
     bytes: Count | None = None
     sha256: str | None = None
 
 
 class Counts(msgspec.Struct):
+    """`examples` are the records that stand in the rows; None in folders of before they were counted."""
+
     lines: Count
     rows: Count
     blank: Count
@@ -45,12 +55,25 @@ class Counts(msgspec.Struct):
     straddling_tokens: dict[str, Count]
     control_text_rows: Count
     notes: dict[str, Count]
+    examples: Count | None = None
+
+    @property
+    def standing(self) -> int:
+        """The records that stand in the rows: one in each, where that was not counted."""
+        return self.rows if self.examples is None else self.examples
 
 
 class TokenizerFacts(msgspec.Struct):
     name: str
     sha256: str
     size: Count
+
+
+class SourceFacts(msgspec.Struct):
+    """One of several sources: its name, and the lines that were read of it."""
+
+    name: str
+    lines: Count
 
 
 class Facts(msgspec.Struct):
@@ -67,6 +90,7 @@ class Facts(msgspec.Struct):
     shards: list[ShardFacts]
     counts: Counts
     files: dict[str, FileFacts]
+    sources: list[SourceFacts] = []
 
 
 def facts_in(folder: Path) -> Facts:
@@ -82,7 +106,8 @@ def facts_in(folder: Path) -> Facts:
         raise OutputError(f"{place}: not a manifest of sftcli: {problem}") from None
     for shard in facts.shards:
         # A manifest may come from anyone, and must not lead out of its folder.
-        if shard.file in ("", ".", "..") or not {"/", "\\", "\0"}.isdisjoint(shard.file):
+        name = shard.file.removeprefix(f"{shard.split}/") if shard.split in SIDES else shard.file
+        if name in ("", ".", "..") or not {"/", "\\", "\0"}.isdisjoint(name):
             raise OutputError(f"{place}: names the shard {shard.file!r}, which is no file in this folder")
     rows = sum(shard.rows for shard in facts.shards)
     if rows != facts.counts.rows:

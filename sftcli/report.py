@@ -1,16 +1,22 @@
 """Counts of a run: one report per split, and their sum, in which every input line is found again."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sftcli.batch import TokenBatch
+from sftcli.batch import Rows, TokenBatch
 from sftcli.errors import InternalError, Reject
+from sftcli.pack import LeftOut
 from sftcli.read import LineBlock
 
+# The reason of records for which their source's share has no room.
+MIX_WEIGHT = "mix_weight"
+# The reasons that hang on other records than the one that is dropped.
+LEFT_OUT = ("duplicate_record", "different_answers", MIX_WEIGHT)
 _KEPT_PLACES = 10  # examples of dropped rows that a report names
 
 
@@ -18,15 +24,20 @@ _KEPT_PLACES = 10  # examples of dropped rows that a report names
 class SplitReport:
     """What became of the lines of one split, or of several added together.
 
-    `dropped` and `rejected` count rows by reason. `places` names the first input lines behind
+    `examples` are the records that stand in the rows written, and `rows` the rows: as many, unless they are
+    packed. `dropped` and `rejected` count records by reason. `places` names the first input lines behind
     each reason in `dropped`, `first_rejects` the first bad record of each reason. `warned` counts what
     the selected rules found beside these, by code; `first_warned` is the first place. `straddles` counts
-    the tokens across a mask boundary, masked and trained. `longest` is the longest row written, in
-    tokens, `longest_place` where it came from.
+    the tokens across a mask boundary, masked and trained. `longest` is the longest record that is written,
+    in tokens, `longest_place` where it came from. `packed_length` is the most tokens of a packed row, None
+    where nothing is packed; `untrained_rows` are packed rows that were not written since nothing in them is
+    trained, with `untrained_tokens` in them. `cut_rows` were too long and are written as `truncation`
+    shortened them, without `cut_tokens` of their tokens.
     """
 
     lines: int = 0
     blank: int = 0
+    examples: int = 0
     rows: int = 0
     tokens: int = 0
     trained_tokens: int = 0
@@ -34,6 +45,12 @@ class SplitReport:
     longest_place: str = ""
     input_bytes: int = 0
     control_text_rows: int = 0
+    packed_length: int | None = None
+    truncation: str = ""
+    cut_rows: int = 0
+    cut_tokens: int = 0
+    untrained_rows: int = 0
+    untrained_tokens: int = 0
     straddles: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(2, np.int64))
     dropped: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
@@ -49,16 +66,43 @@ class SplitReport:
         """Lines that are not blank."""
         return self.lines - self.blank
 
-    def count_rows(self, batch: TokenBatch, block: LineBlock) -> None:
-        """Add the rows that are written; `batch.line` counts from the block's first line."""
-        self.rows += len(batch)
-        self.tokens += len(batch.ids)
-        self.trained_tokens += int(batch.trained.sum())
+    @property
+    def fill(self) -> float | None:
+        """The share of packed rows that is tokens; the rest would be padding. None where none are packed."""
+        if self.packed_length is None or not self.rows:
+            return None
+        return self.tokens / (self.rows * self.packed_length)
+
+    def count_rows(self, rows: Rows, written: int, tokens: int) -> None:
+        """Add rows that are written, in the layout as so many rows with so many tokens in all."""
+        self.rows += written
+        self.tokens += tokens
+        self.trained_tokens += int(rows.trained.sum())
+
+    def count_left_out(self, left_out: LeftOut, file: str) -> None:
+        """Take account of packed rows in which nothing is trained; they came from `file`."""
+        self.untrained_rows += left_out.rows
+        self.untrained_tokens += left_out.tokens
+        if left_out.records:
+            self.examples -= left_out.records
+            self.dropped["no_trained_tokens"] += left_out.records
+            self.places.setdefault("no_trained_tokens", [file])
+
+    def count_examples(self, batch: TokenBatch, block: LineBlock) -> None:
+        """Add the records that are written; `batch.line` counts from the block's first line."""
+        self.examples += len(batch)
         self.straddles += batch.straddles.sum(axis=0, dtype=np.int64)
         if len(batch) and int(batch.lengths.max()) > self.longest:
             row = int(batch.lengths.argmax())
             self.longest = int(batch.lengths[row])
             self.longest_place = f"{block.file}:{block.first_line + int(batch.line[row])}"
+
+    def count_cut(self, truncation: str, rows: int, tokens: int) -> None:
+        """Add rows that are written shorter than they were, and the tokens that this left out."""
+        if rows:
+            self.truncation = truncation
+            self.cut_rows += rows
+            self.cut_tokens += tokens
 
     def count_dropped(self, reason: str, file: str, lines: npt.NDArray[np.int64]) -> None:
         self.dropped[reason] += len(lines)
@@ -77,15 +121,22 @@ class SplitReport:
         for name in (
             "lines",
             "blank",
+            "examples",
             "rows",
             "tokens",
             "trained_tokens",
             "input_bytes",
             "control_text_rows",
+            "cut_rows",
+            "cut_tokens",
+            "untrained_rows",
+            "untrained_tokens",
         ):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         if other.longest > self.longest:
             self.longest, self.longest_place = other.longest, other.longest_place
+        self.packed_length = self.packed_length or other.packed_length
+        self.truncation = self.truncation or other.truncation
         self.straddles += other.straddles
         self.dropped += other.dropped
         self.rejected += other.rejected
@@ -99,15 +150,16 @@ class SplitReport:
             mine.extend(places[: _KEPT_PLACES - len(mine)])
 
     def check_sum(self) -> None:
-        """Contract M10: every line read is a row, dropped, rejected or blank."""
-        found = self.rows + self.dropped.total() + self.rejected.total() + self.blank
+        """Contract M10: every line read stands in a row, or is dropped, rejected or blank."""
+        found = self.examples + self.dropped.total() + self.rejected.total() + self.blank
         if found != self.lines:
             raise InternalError(f"{self.lines} lines were read and {found} accounted for")
 
-    def shard_facts(self, name: str, file: str) -> dict[str, Any]:
-        """What a manifest says of the one shard that this report is about."""
+    def shard_facts(self, name: str, side: str, file: str | None) -> dict[str, Any]:
+        """What a manifest says of the one shard that this report is about, made of `file` (None: of several)."""
         return {
             "file": name,
+            "split": side,
             "input": file,
             "rows": self.rows,
             "tokens": self.tokens,
@@ -122,7 +174,9 @@ class SplitReport:
 
         places = {name: first for name, (first, *_) in self.places.items()} | self.first_rejects
         told = [
-            (BY_NAME[name], count, places[name]) for name, count in (self.dropped + self.rejected).items()
+            (BY_NAME[name], count, places[name])
+            for name, count in (self.dropped + self.rejected).items()
+            if name != MIX_WEIGHT  # no fault of the records
         ]
         told += [(RULES[code], count, self.first_warned[code]) for code, count in self.warned.items()]
         return {
@@ -134,6 +188,7 @@ class SplitReport:
         """The counts that go into a manifest: the same for the same input, config and version."""
         return {
             "lines": self.lines,
+            "examples": self.examples,
             "rows": self.rows,
             "dropped": dict(sorted(self.dropped.items())),
             "rejected": dict(sorted(self.rejected.items())),
@@ -142,15 +197,32 @@ class SplitReport:
             "tokens": self.tokens,
             "trained_tokens": self.trained_tokens,
             "longest_row": self.longest,
+            "truncated": (
+                {self.truncation: {"rows": self.cut_rows, "tokens_left_out": self.cut_tokens}}
+                if self.cut_rows
+                else {}
+            ),
             "straddling_tokens": {"masked": int(self.straddles[0]), "trained": int(self.straddles[1])},
             "control_text_rows": self.control_text_rows,
             "notes": dict(sorted(self.notes.items())),
+            **({"packing": self._packing()} if self.packed_length is not None else {}),
+        }
+
+    def _packing(self) -> dict[str, Any]:
+        return {
+            "fill": None if self.fill is None else round(self.fill, 6),
+            "untrained_rows": self.untrained_rows,
+            "untrained_tokens": self.untrained_tokens,
         }
 
 
 @dataclass(frozen=True)
 class RunReport:
-    """A finished run: its counts, where the output is, and how long it took."""
+    """A finished run: its counts, where the output is, and how long it took.
+
+    `splits` and `sources` say what is in each of them, where there are several (see manifest). `columns`
+    are the names of the columns, `advice` is what must be known of the reader whose `profile` they are.
+    """
 
     counts: SplitReport
     output: str
@@ -165,3 +237,9 @@ class RunReport:
     shards: int
     bytes_written: int
     seconds: float
+    splits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    sources: Sequence[Mapping[str, Any]] = ()
+    layout: str = "causal"
+    columns: Sequence[str] = ()
+    profile: str | None = None
+    advice: str | None = None

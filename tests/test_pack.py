@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 from test_packing import one_by_one
 
 from sftcli.batch import Rows, objects
-from sftcli.config import load_config
+from sftcli.config import Config, load_config
 from sftcli.errors import ConfigError, DataError
 from sftcli.pack import LeftOut, packed
 from sftcli.prepared import facts_in
+from sftcli.stats.prepared import measure_prepared
+from sftcli.stats.raw import measure_raw
 
 Here = Callable[..., Ended]
 
@@ -309,7 +311,7 @@ def test_an_error_writes_nothing_more() -> None:
 # A whole run
 
 
-QA = {
+QA: dict[str, Any] = {
     "tokenizer": "demo",
     "record_format": "prompt_completion",
     "field": {"prompt": "question", "completion": "answer"},
@@ -323,7 +325,8 @@ def table(out: Path) -> list[dict[str, Any]]:
     for path in sorted(out.glob("*.arrow")):
         with pa.ipc.open_stream(str(path)) as reader:
             tables.append(reader.read_all())
-    return pa.concat_tables(tables).to_pylist()
+    found: list[dict[str, Any]] = pa.concat_tables(tables).to_pylist()
+    return found
 
 
 @pytest.mark.parametrize("format_", ["parquet", "arrow"])
@@ -358,6 +361,15 @@ def test_a_folder_holds_every_record(tmp_path: Path, how: str, format_: str) -> 
         assert row["position_ids"] == [at for length in row["seq_lengths"] for at in range(length)]
     trained = sum(label != -100 for row in rows for label in row["labels"])
     assert report.trained_tokens == trained
+
+
+@pytest.mark.parametrize("how", ["bfd", "wrapped"])
+def test_stats_of_raw_data_are_those_of_the_folder(tmp_path: Path, how: str) -> None:
+    options = {**QA, "packing": how, "max_length": 512}
+    make(tmp_path, EXAMPLES / "gsm8k.jsonl", **options)
+    raw = measure_raw(Config(inputs=[str(EXAMPLES / "gsm8k.jsonl")], **options), "raw")
+    assert raw.rows == measure_prepared(tmp_path).rows
+    assert raw.rows.documents.total() == 200 + (61 if how == "wrapped" else 0)  # records, and cuts
 
 
 def test_the_manifest_counts_records_and_rows(tmp_path: Path) -> None:
@@ -428,7 +440,7 @@ def test_untrained_rows_are_told(tmp_path: Path, sftcli_here: Here) -> None:
 def test_records_of_one_token_train_nothing(tmp_path: Path) -> None:
     """Of a text of one token the only label is the first, which nothing predicts."""
     data = write(tmp_path / "in.jsonl", {"text": "a"}, {"text": "b"})
-    tokens = {"tokenizer": "demo", "record_format": "text", "train_on_eos": "none"}
+    tokens: dict[str, Any] = {"tokenizer": "demo", "record_format": "text", "train_on_eos": "none"}
     with pytest.raises(DataError, match="no row to write: 2 lines read, 2 T002 no_trained_tokens"):
         make(tmp_path / "out", data, **tokens, packing="bfd", max_length=8)
     # Beside one that trains something they are only read.

@@ -10,18 +10,27 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sftcli.errors import BadRecordsError
-from sftcli.report import RunReport, SplitReport
+from sftcli.report import MIX_WEIGHT, RunReport, SplitReport
 from sftcli.view.cells import one_line
 
 if TYPE_CHECKING:
     from sftcli.run import Run
+    from sftcli.sources import Sources
 
 NOTES = {
     "tools_left_out": "the record defines tools, and the template has no place for them",
     "content_left_out": "the template leaves out the text beside a tool call",
     "reasoning_left_out": "the template leaves out the reasoning of a turn",
     "terminator_in_content": "an answer already ended in the terminator's text; it stands once",
+    "nothing_before_answer": "the first token is trained, and has no label: nothing stands before it",
+    "seq2seq_earlier_answers": "answers before the last one are read, and nothing is learnt from them",
     "injected_text": "the template put text into an answer that nobody wrote (an empty think block, say)",
+}
+_CUT = {
+    "right": "cut on the right",
+    "left": "cut on the left",
+    "turns": "without their oldest turns",
+    "prompt": "with a shorter prompt",
 }
 _MB = 1_000_000
 
@@ -33,7 +42,7 @@ class Bar:
         self._shown, self._name = shown, name
         self._bar: Any = None
 
-    def start(self, run: "Run") -> Callable[[int], None]:
+    def start(self, run: "Run | Sources") -> Callable[[int], None]:
         """A bar by input bytes."""
         # Of compressed input only the packed size is known, while what is counted is text.
         plain = all(split.compression is None and split.kind == "jsonl" for split in run.splits)
@@ -130,8 +139,13 @@ def summary(run: RunReport) -> list[str]:
         *_findings(counts),
         *([_line("blank", _count(counts.blank, "line"))] if counts.blank else []),
         _line("tokens", f"{counts.tokens:,}, of which {counts.trained_tokens:,} trained ({share:.1%})"),
+        *_truncated(counts),
+        *_packing(counts),
+        *_splits(run),
+        *_sources(run),
         _line("longest", f"{counts.longest:,} tokens, {counts.longest_place}"),
         _line("layout", f"template {run.template}, records {run.record_format}"),
+        *_columns(run),
         _line("tokenizer", f"{run.tokenizer}, {run.tokenizer_size:,} ids, engine {run.engine}"),
         _line(
             "written",
@@ -142,6 +156,55 @@ def summary(run: RunReport) -> list[str]:
     ]
 
 
+def _truncated(counts: SplitReport) -> list[str]:
+    """How many rows were cut to --max-length, and what that left out."""
+    if not counts.cut_rows:
+        return []
+    rows, tokens = _count(counts.cut_rows, "row"), _count(counts.cut_tokens, "token")
+    return [_line("truncated", f"{rows} {_CUT[counts.truncation]}, {tokens} left out")]
+
+
+def _columns(run: RunReport) -> list[str]:
+    """The columns, where they are not the usual ones in the usual layout."""
+    if tuple(run.columns) == ("input_ids", "attention_mask", "labels") and run.layout == "causal":
+        return []
+    layout = "" if run.layout == "causal" else f" (layout {run.layout})"
+    return [_line("columns", ", ".join(run.columns) + layout)]
+
+
+def _packing(counts: SplitReport) -> list[str]:
+    """How many records became how many rows, and how full those are."""
+    if counts.packed_length is None or counts.fill is None:
+        return []
+    records, rows = _count(counts.examples, "record"), _count(counts.rows, "row")
+    return [
+        _line("packed", f"{records} into {rows} of {counts.packed_length:,} tokens, {counts.fill:.1%} filled")
+    ]
+
+
+def _splits(run: RunReport) -> list[str]:
+    """What is in each of `train` and `validation`."""
+    return [
+        _line(side, f"{_count(facts['rows'], 'row')}, {_count(facts['tokens'], 'token')}")
+        for side, facts in run.splits.items()
+    ]
+
+
+def _sources(run: RunReport) -> list[str]:
+    """What became of each source's records."""
+    lines = []
+    for source in run.sources:
+        left_out = source["dropped"].get(MIX_WEIGHT, 0)
+        told = [
+            _count(source["lines"] - source["blank"], "record"),
+            *([f"{left_out:,} over its weight"] if left_out else []),
+            f"{_count(source['rows'], 'row')} ({source['share_of_rows']:.1%})",
+            f"{_count(source['tokens'], 'token')} ({source['share_of_tokens']:.1%})",
+        ]
+        lines.append(_line("source", f"{one_line(source['name'])}: {', '.join(told)}"))
+    return lines
+
+
 def _remarks(run: RunReport) -> list[str]:
     """What the user should know of the data, each with its count and what to do."""
     counts = run.counts
@@ -149,6 +212,9 @@ def _remarks(run: RunReport) -> list[str]:
     remarks = [
         f"{_count(count, 'row')}: {NOTES.get(note, note)}" for note, count in sorted(counts.notes.items())
     ]
+    if counts.untrained_rows:
+        rows, tokens = _count(counts.untrained_rows, "row"), _count(counts.untrained_tokens, "token")
+        remarks.append(f"{rows} of {tokens} left out when packed: nothing in them is trained")
     if counts.control_text_rows:
         rows = _count(counts.control_text_rows, "row")
         remarks.append(f"{rows} with control-token text in the data; it stays plain text")
@@ -165,7 +231,13 @@ def _remarks(run: RunReport) -> list[str]:
             f"added to the tokenizer: {names}. Resize the model's embeddings: "
             f"model.resize_token_embeddings({run.tokenizer_size})"
         )
-    return [_line("note", one_line(remark)) for remark in remarks]
+    advice = [f"{run.profile}: {run.advice}"] if run.advice else []
+    return [_line("note", one_line(remark)) for remark in (*remarks, *advice)]
+
+
+def announce(text: str) -> None:
+    """Tell on stderr what is about to happen."""
+    click.echo(text, err=True)
 
 
 def _findings(counts: SplitReport) -> list[str]:

@@ -25,9 +25,11 @@ class RowCounts:
     first: Counter[int] = field(default_factory=Counter)
     documents: Counter[int] = field(default_factory=Counter)
 
-    def add_rows(self, rows: Rows) -> None:
-        """Count rows that are to be written."""
-        self.add(rows.ids, rows.trained, rows.offsets, np.diff(rows.offsets))
+    def add_rows(self, rows: Rows, packed: bool = False) -> None:
+        """Count rows that are to be written, and what was packed into them."""
+        self.add(rows.ids, rows.trained, rows.offsets, rows.lengths)
+        if packed:
+            count_values(self.documents, rows.documents)
 
     def add(
         self,

@@ -4,6 +4,7 @@ import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -31,10 +32,11 @@ def measure_raw(config: Config, source: str, progress: Callable[[Run], Progress]
     tell = progress(run) if progress else None
     watch, rows, total = Watch(), RowCounts(), SplitReport()
     run.job = watch.over(run.job)
+    count = partial(rows.add_rows, packed=config.packing != "none")
     for split in run.splits:
         left = None if config.limit is None else config.limit - total.records
         budget = Budget(left, fatal=None, kept=0)
-        total.add(read_split(split, run, rows.add_rows, budget, tell, watch.count))
+        total.add(read_split(split, run, count, budget, tell, watch.count))
     total.check_sum()
     job, turns = run.job, watch.turns
     unknown = {}

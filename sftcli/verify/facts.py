@@ -80,7 +80,7 @@ def check_sums(folder: Path, facts: Facts) -> Iterator[Finding]:
     """Every line that was read is found again, and the shards make up the whole."""
     counts = facts.counts
     parts = {
-        "rows": counts.rows,
+        "rows" if counts.standing == counts.rows else "examples": counts.standing,
         "dropped": sum(counts.dropped.values()),
         "rejected": sum(counts.rejected.values()),
         "blank": counts.blank,
