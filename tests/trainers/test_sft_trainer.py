@@ -34,11 +34,10 @@ class Watched(SFTTrainer):
         return loss
 
 
-def trained(out: Path, folder: Path, **more: Any) -> Watched:
+def trained(out: Path, folder: Path, model: Any = None, **more: Any) -> Watched:
     arguments = SFTConfig(
         output_dir=str(folder / "trainer"),
         train_sampling_strategy="sequential",
-        learning_rate=1e-3,
         logging_steps=1,
         report_to="none",
         save_strategy="no",
@@ -47,10 +46,16 @@ def trained(out: Path, folder: Path, **more: Any) -> Watched:
         activation_checkpointing=False,  # TRL's default is its old name, at which transformers warns
         disable_tqdm=True,
         seed=0,
-        **{"max_steps": 10, "per_device_train_batch_size": BATCH, "max_length": None, **more},
+        **{
+            "max_steps": 10,
+            "learning_rate": 1e-3,
+            "per_device_train_batch_size": BATCH,
+            "max_length": None,
+            **more,
+        },
     )
     trainer = Watched(
-        llama(),
+        model or llama(),
         arguments,
         train_dataset=load_dataset(str(out), split="train", cache_dir=str(folder / "cache")),
         processing_class=AutoTokenizer.from_pretrained(str(out / "tokenizer")),
@@ -117,3 +122,79 @@ def test_a_max_length_that_is_forgotten_cuts(plain: Path, tmp_path: Path, change
     trainer = trained(plain, tmp_path, max_length=64, max_steps=1)
     assert {"map", "filter"} <= set(changes)
     assert max(map(len, trainer.train_dataset["input_ids"])) == 64
+
+
+PACKED = {"packing": False, "padding_free": True, "max_length": None, "per_device_train_batch_size": 2}
+
+
+@pytest.fixture(scope="module", params=["bfd", "wrapped"])
+def packing(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def packed(packing: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    source, options = CASES["qa"]
+    out = tmp_path_factory.mktemp("sft") / packing
+    make(out, source, profile="trl", packing=packing, max_length=512, **options)
+    return out
+
+
+def documents(row: dict[str, Any]) -> list[dict[str, list[int]]]:
+    """The records of a packed row, each as a row of its own."""
+    found, first = [], 0
+    for size in row["seq_lengths"]:
+        found.append({name: row[name][first : first + size] for name in ("input_ids", "labels")})
+        first += size
+    assert first == len(row["input_ids"])
+    return found
+
+
+def joined(rows: list[dict[str, Any]], name: str) -> list[int]:
+    return [value for row in rows for value in row[name]]
+
+
+def test_packed_rows_are_not_processed_again(packed: Path, tmp_path: Path, changes: list[str]) -> None:
+    rows = rows_of(packed)
+    assert max(len(row["seq_lengths"]) for row in rows) > 2
+    trainer = trained(packed, tmp_path, max_steps=1, **PACKED)
+    assert changes == []
+    assert trainer.train_dataset.to_list() == rows
+
+
+def test_packed_rows_reach_the_model(packed: Path, tmp_path: Path) -> None:
+    rows = rows_of(packed)
+    trainer = trained(packed, tmp_path, max_steps=-1, num_train_epochs=1, **PACKED)
+    assert len(trainer.seen) == -(-len(rows) // 2)
+    for batch, first in zip(trainer.seen, range(0, len(rows), 2), strict=True):
+        given = rows[first : first + 2]
+        assert batch["input_ids"] == [joined(given, "input_ids")]
+        assert batch["labels"] == [joined(given, "labels")]
+        assert batch["position_ids"] == [
+            [place for row in given for size in row["seq_lengths"] for place in range(size)]
+        ]
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_packed_first_loss(packed: Path, tmp_path: Path, attention: str) -> None:
+    """Rows of a pack do not see one another, and this holds without flash attention."""
+    rows = rows_of(packed)
+    trainer = trained(packed, tmp_path, llama(attn_implementation=attention), max_steps=2, **PACKED)
+    apart = [document for row in rows[:2] for document in documents(row)]
+    assert trainer.seen[0]["loss"] == nearly(mean_loss(llama(), apart))
+    # Where each saw what stands before it in its pack, the loss would be another one.
+    assert abs(mean_loss(llama(), rows[:2]) - trainer.seen[0]["loss"]) > 1e-3
+
+
+def test_packed_loss_is_the_mean_over_the_rows_unpacked(tmp_path: Path) -> None:
+    """All packs together cost what all records cost that were never packed."""
+    source, options = CASES["qa"]
+    make(tmp_path / "plain", source, **options)
+    make(tmp_path / "packed", source, profile="trl", packing="bfd", max_length=512, **options)
+    still = {"learning_rate": 0.0, "max_steps": -1, "num_train_epochs": 1}
+    trainer = trained(tmp_path / "packed", tmp_path, **still, **PACKED)
+    total = count = 0
+    for batch in trainer.seen:
+        labelled = sum(label != -100 for label in batch["labels"][0])
+        total, count = total + labelled * batch["loss"], count + labelled
+    assert total / count == nearly(mean_loss(llama(), rows_of(tmp_path / "plain")))
