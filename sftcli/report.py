@@ -156,7 +156,7 @@ class SplitReport:
             raise InternalError(f"{self.lines} lines were read and {found} accounted for")
 
     def shard_facts(self, name: str, side: str, file: str | None) -> dict[str, Any]:
-        """What a manifest says of the one shard that this report is about, made of `file` (None: of several)."""
+        """What a manifest says of this report's one shard, made of `file` (None: of several)."""
         return {
             "file": name,
             "split": side,

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from conftest import CONFIGS, Ended, make
 
-from sftcli.config import COMPRESSIONS, Config, load_config
+from sftcli.config import COMPRESSIONS, Config, SourceOptions, load_config
 from sftcli.errors import ConfigError
 
 Here = Callable[..., Ended]
@@ -17,6 +17,7 @@ Here = Callable[..., Ended]
 # Each field as it stands in YAML, and another value as it is given by flags.
 FIELDS: dict[str, tuple[str, Any, tuple[str, ...], Any]] = {
     "inputs": ("[a.jsonl]", ["a.jsonl"], ("in.jsonl",), ["in.jsonl"]),
+    "sources": ("[{inputs: [a.jsonl]}]", [SourceOptions(inputs=["a.jsonl"])], (), []),  # no flag
     "output": ("elsewhere", "elsewhere", ("-o", "out"), "out"),
     "tokenizer": ("nowhere", "nowhere", ("-t", "demo"), "demo"),
     "template": ("alpaca", "alpaca", ("--template", "chatml"), "chatml"),
@@ -28,8 +29,27 @@ FIELDS: dict[str, tuple[str, Any, tuple[str, ...], Any]] = {
     "system": ('"no"', "no", ("--system", "Be brief."), "Be brief."),
     "train_on": ("all", "all", ("--train-on", "last"), "last"),
     "train_on_eos": ("none", "none", ("--train-on-eos", "last"), "last"),
+    "loss_weight": (
+        *("{user: 0.5}", {"user": 0.5}),
+        *(("--loss-weight", "user=0.1", "--loss-weight", "assistant=2"), {"user": 0.1, "assistant": 2.0}),
+    ),
     "max_length": ("7", 7, ("--max-length", "100"), 100),
     "truncation": ("drop", "drop", ("--truncation", "drop"), "drop"),
+    "val_size": ('"1%"', "1%", ("--val-size", "50%"), "50%"),
+    "shuffle": ("true", True, ("--no-shuffle",), False),
+    "seed": ("1", 1, ("--seed", "2"), 2),
+    "dedup": ("prompt", "prompt", ("--dedup", "none"), "none"),
+    "packing": ("none", "none", ("--packing", "bfd"), "bfd"),
+    "pad": ("multiple-of:4", "multiple-of:4", ("--pad-to-multiple-of", "8"), "multiple-of:8"),
+    "padding_side": ("right", "right", ("--padding-side", "left"), "left"),
+    "layout": ("seq2seq", "seq2seq", ("--layout", "shifted"), "shifted"),
+    "labels_dtype": ("int32", "int32", ("--labels-dtype", "int64"), "int64"),
+    "columns": (
+        *("[length]", ["length"]),
+        *(("--columns", "source,turn_ids", "--columns", "loss_mask"), ["source", "turn_ids", "loss_mask"]),
+    ),
+    "keep": ("[title]", ["title"], ("--keep", "id", "--keep", "score"), ["id", "score"]),
+    "profile": ("trl", "trl", ("--profile", "skyrl"), "skyrl"),
     "limit": ("5", 5, ("--limit", "1"), 1),
     "on_error": ("quarantine", "quarantine", ("--on-error", "skip"), "skip"),
     "select": ("[C, T005]", ["C", "T005"], ("--select", "R,C01", "--select", "C"), ["R", "C01", "C"]),
@@ -46,6 +66,8 @@ FIELDS: dict[str, tuple[str, Any, tuple[str, ...], Any]] = {
     "sep_token": ("<f>", "<f>", ("--sep-token", "<g>"), "<g>"),
     "encoder": ("fastokens", "fastokens", ("--encoder", "tokenizers"), "tokenizers"),
 }
+OF_SEVERAL = {"sources", "val_size"}  # not for a run of one record
+NOT_TOGETHER = {"profile"}  # which says itself what other fields say in the run below
 JINJA_ONLY = {"template_args", "spans", "injected"}  # not for the role template of the run below
 
 
@@ -64,10 +86,10 @@ def test_a_field_can_stand_in_yaml(tmp_path: Path, name: str) -> None:
 def test_flags_win_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sftcli_here: Here) -> None:
     """Every field in the file, and every one of them given otherwise by a flag."""
     monkeypatch.chdir(tmp_path)
-    names = [name for name in FIELDS if name not in JINJA_ONLY]
+    names = [name for name in FIELDS if name not in JINJA_ONLY | OF_SEVERAL | NOT_TOGETHER]
     Path("own.yaml").write_text("".join(f"{name}: {FIELDS[name][0]}\n" for name in names))
     talk = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
-    Path("in.jsonl").write_text(json.dumps({"talk": talk}))
+    Path("in.jsonl").write_text(json.dumps({"talk": talk, "id": "a", "score": 0.5}))
     flags = [flag for name in names for flag in FIELDS[name][2]]
     assert sftcli_here("prepare", "--config", "own.yaml", *flags, "--quiet") == Ended(0, "", "")
     found = json.loads(Path("out/manifest.json").read_bytes())["config"]
@@ -87,6 +109,18 @@ def test_jinja_flags_win_over_the_file(
     assert sftcli_here("prepare", "--config", "own.yaml", *flags, "--quiet") == Ended(0, "", "")
     found = json.loads(Path("out/manifest.json").read_bytes())["config"]
     assert {name: found[name] for name in names} == {name: FIELDS[name][3] for name in names}
+
+
+def test_a_profile_wins_over_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sftcli_here: Here
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("own.yaml").write_text("profile: llama-factory\n")
+    Path("in.jsonl").write_text('{"prompt": "2+2=", "completion": "4"}\n')
+    flags = ("in.jsonl", "-t", "demo", "-o", "out", "--profile", "skyrl", "--quiet")
+    assert sftcli_here("prepare", "--config", "own.yaml", *flags) == Ended(0, "", "")
+    found = json.loads(Path("out/manifest.json").read_bytes())["config"]
+    assert (found["profile"], found["format"]) == ("skyrl", "parquet")
 
 
 def test_what_is_not_given_stays_as_the_file_has_it(tmp_path: Path) -> None:
@@ -252,18 +286,21 @@ def test_counts_below_one_are_refused(name: str, value: int) -> None:
 @pytest.mark.parametrize("format_", COMPRESSIONS)
 def test_compression_goes_with_the_format_or_is_refused(format_: str, compression: str) -> None:
     flags = {"format": format_, "compression": compression}
+    if format_ == "npy":
+        flags["profile"] = "olmo"
     if compression in COMPRESSIONS[format_]:
         assert load_config(None, flags).codec == compression
         return
     with pytest.raises(ConfigError) as refused:
         load_config(None, flags)
     assert str(refused.value) == (
-        f"--compression {compression} does not go with --format {format_}, which takes none, lz4, zstd"
+        f"--compression {compression} does not go with --format {format_}, which takes {', '.join(COMPRESSIONS[format_])}"
     )
 
 
 def test_the_default_compression_is_the_formats() -> None:
-    assert [load_config(None, {"format": name}).codec for name in COMPRESSIONS] == ["zstd", "none"]
+    codecs = [load_config(None, {"format": name}).codec for name in ("parquet", "arrow")]
+    assert [*codecs, load_config(None, {"profile": "olmo"}).codec] == ["zstd", "none", "none"]
 
 
 @pytest.mark.parametrize("pair", ["output", "output=", "=answer", ""])

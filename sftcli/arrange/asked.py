@@ -7,7 +7,7 @@ from fractions import Fraction
 from sftcli.config import Config
 from sftcli.errors import ConfigError
 
-TRAIN, VALIDATION = "train", "validation"
+SIDES = TRAIN, VALIDATION = "train", "validation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def validation_asked(config: Config) -> ValidationAsked | None:
 
 def sides(config: Config) -> tuple[str, ...]:
     """The splits that a folder has."""
-    return (TRAIN,) if config.val_size is None else (TRAIN, VALIDATION)
+    return (TRAIN,) if config.val_size is None else SIDES
 
 
 def needs_prints(config: Config) -> bool:

@@ -25,9 +25,11 @@ def config_of(folder: Path, facts: Facts, output: Path | None = None) -> Config:
 
     Raises UsageError where this version has no such options.
     """
+    several = facts.config.get("sources")
     options = {
         **facts.config,
-        "inputs": [source.file for source in facts.inputs],
+        "inputs": [] if several else [source.file for source in facts.inputs],
+        **({"sources": _sources(several, facts)} if several else {}),
         "tokenizer": str(folder / "tokenizer"),
         "output": None if output is None else str(output),
     }
@@ -40,6 +42,17 @@ def config_of(folder: Path, facts: Facts, output: Path | None = None) -> Config:
             f"{folder / MANIFEST}: --deep: made by sftcli {facts.sftcli}, with an option that "
             f"sftcli {__version__} does not have: {problem}; take the version that made it"
         ) from None
+
+
+def _sources(sources: Any, facts: Facts) -> Any:
+    """The sources of a manifest's config, whose inputs are the files that their patterns stood for."""
+    files: dict[str | None, list[str]] = {}
+    for source in facts.inputs:
+        files.setdefault(source.source, []).append(source.file)
+    names = [source.name for source in facts.sources]
+    if not isinstance(sources, list) or len(sources) != len(names):
+        return sources  # which is no config
+    return [{**one, "name": name, "inputs": files.get(name, [])} for one, name in zip(sources, names, strict=True)]
 
 
 def check_all(folder: Path, facts: Facts) -> Iterator[Finding]:

@@ -13,8 +13,9 @@ from sftcli.errors import DataError
 from sftcli.findings.finding import Finding
 from sftcli.prepared import Facts
 from sftcli.read import LineBlock
-from sftcli.report import SplitReport
+from sftcli.report import LEFT_OUT, SplitReport
 from sftcli.run import Run
+from sftcli.sources import Sources
 from sftcli.split import fit_rows, refuse_rows, render_block
 from sftcli.verify.again import cannot, config_of, versions
 from sftcli.view.marks import sums
@@ -41,15 +42,17 @@ def check_sample(folder: Path, facts: Facts, count: int, seed: int) -> tuple[int
     Returns how many rows were made, and what is wrong with them.
     """
     try:
-        run = Run(config_of(folder, facts))
-        made, report = _make(run, facts, count, seed)
+        sources = Sources(config_of(folder, facts))
+        made, report = _make(sources, facts, count, seed)
     except DataError as problem:
         return 0, [cannot(folder, facts, problem)]
     for shard in facts.shards:
         _look(Shard(folder / shard.file), made)
     found = list(_left_out(report, facts))
+    # Of records that may be left out, it hangs on all others which they are.
+    left_out = any(facts.counts.dropped.get(reason) for reason in LEFT_OUT)
     for row in made:
-        if not row.found:
+        if not row.found and (row.found_ids or not left_out):
             what = "has other labels" if row.found_ids else "is not there"
             message = f"the row of this record, made again, {what} in {folder}{versions(facts)}; {_AGAIN}"
             found.append(Finding("V023", message, row.file, row.line))
@@ -69,22 +72,29 @@ def _left_out(report: SplitReport, facts: Facts) -> Iterator[Finding]:
             yield Finding("V023", message, file, int(line))
 
 
-def _make(run: Run, facts: Facts, count: int, seed: int) -> tuple[list[Made], SplitReport]:
+def _make(sources: Sources, facts: Facts, count: int, seed: int) -> tuple[list[Made], SplitReport]:
     """The rows of lines drawn by chance, in order."""
     total = facts.counts.lines
     chosen = np.array(sorted(random.Random(seed).sample(range(total), min(count, total))))  # noqa: S311
     made: list[Made] = []
     report = SplitReport()
-    first = 0
-    for split in run.splits:
-        for block in run.blocks(split):
-            inside = chosen[(chosen >= first) & (chosen < first + len(block.lines))] - first
-            first += len(block.lines)
-            if len(inside):
-                made += _rows(run, block, inside.tolist(), report)
-            if first > chosen[-1]:
-                return made, report
+    lines = [source.lines for source in facts.sources] or [total]  # as many as were read of each
+    for source, most in zip(sources.all, lines, strict=False):
+        inside = chosen[(chosen >= 0) & (chosen < most)]
+        made += _of_run(source.run, inside, report)
+        chosen = chosen - most
     return made, report
+
+
+def _of_run(run: Run, chosen: npt.NDArray[np.int64], report: SplitReport) -> Iterator[Made]:
+    """The rows of these lines of a run's inputs."""
+    first = 0
+    for block in (block for split in run.splits for block in run.blocks(split)):
+        if not len(chosen) or first > chosen[-1]:
+            return
+        inside = chosen[(chosen >= first) & (chosen < first + len(block.lines))] - first
+        first += len(block.lines)
+        yield from _rows(run, block, inside.tolist(), report)
 
 
 def _rows(run: Run, block: LineBlock, inside: Sequence[int], report: SplitReport) -> Iterator[Made]:

@@ -182,10 +182,16 @@ class Dataset:
         }
         return tuple(mark for mark, there in found.items() if there)
 
-    def _source(self, shard: int, row: int, packed: bool) -> Source:
-        """The input that a row came from, and its line where each line of the input became one row."""
+    def _source(self, shard: int, row: int, packed: bool) -> Source | None:
+        """The input that a row came from, and its line where each line of the input became one row in its place.
+
+        None where the rows of several inputs lie in any order.
+        """
         file = self._shards[shard].input
-        if packed or self.manifest.counts.lines != self.rows:
+        if file is None:
+            return None
+        one_side = len({s.split for s in self._shards}) == 1
+        if packed or not one_side or self.manifest.counts.lines != self.rows:
             return Source(file, None)
         before = (s.rows for s in self._shards[:shard] if s.input == file)
         return Source(file, sum(before) + row - self._bounds[shard] + 1)
