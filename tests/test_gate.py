@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from sftcli.config import load_config
 from sftcli.findings.finding import Findings
+from sftcli.plan import plan_splits
 from sftcli.validate import validate as whole_run
 from sftcli.validate.settings import Settings, load_settings, parse_limit
 from sftcli.validate.validate import validate
@@ -167,3 +168,13 @@ def test_files_after_the_limit_are_not_empty() -> None:
     }
     assert found("a.jsonl", "empty.jsonl", options={"limit": 2}, ignore=["D"]).counts == {}
     assert json.dumps(found("a.jsonl", "b.jsonl", options={"limit": 1}).notes) == "[]"
+
+
+def test_a_split_is_named_by_its_lines() -> None:
+    Path("data.jsonl").write_bytes(jsonl(*([GOOD] * 1500)))
+    splits = plan_splits(["data.jsonl"], 20_000)
+    line = len(jsonl(GOOD))
+    assert whole_run._lines_of(splits[0]) == f"data.jsonl: lines 1 to {splits[0].end // line:,}"
+    assert whole_run._lines_of(splits[-1]) == f"data.jsonl: lines {splits[-1].start // line + 1:,} to 1,500"
+    Path("data.jsonl.gz").write_bytes(gzip.compress(jsonl(GOOD)))
+    assert whole_run._lines_of(plan_splits(["data.jsonl.gz"])[0]) == "data.jsonl.gz"

@@ -379,9 +379,82 @@ def test_what_fails_in_a_process_is_raised(tmp_path: Path) -> None:
         list(in_order(OnceAnother(tmp_path / "2", fail_of_value), range(5), 2))
 
 
-def test_a_process_that_is_killed_is_noticed(tmp_path: Path) -> None:
-    with pytest.raises(EnvironmentFault, match="was ended from outside"):
-        list(in_order(OnceAnother(tmp_path / "begun", kill_itself), range(8), 2))
+def test_an_item_over_which_a_process_is_killed_is_done_again(tmp_path: Path) -> None:
+    assert list(in_order(Deadly(tmp_path, 1), range(40), 3)) == list(range(40))
+    assert list(tmp_path.iterdir())
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_an_item_over_which_two_processes_are_killed_is_named(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFault) as caught:
+        list(in_order(Deadly(tmp_path, 2), range(40), 2, name="item {}".format))
+    first, second = sorted(path.name for path in tmp_path.iterdir())
+    number = first.partition("-")[0]
+    assert (first, second) == (f"{number}-0", f"{number}-1")
+    assert str(caught.value) == (
+        f"item {number}: two worker processes in turn were ended from outside, perhaps for want of memory; "
+        "run again, or with --num-proc 1"
+    )
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+class Deadly:
+    """A task whose first item kills the process that it is done by, so many `times`, but not the first one.
+
+    That waits until it has happened once.
+    """
+
+    def __init__(self, folder: Path, times: int) -> None:
+        self.folder, self.times, self.first = folder, times, os.getpid()
+
+    def __call__(self, number: int) -> int:
+        if os.getpid() != self.first:
+            killed = [path.name.partition("-")[0] for path in self.folder.iterdir()]
+            own = killed.count(str(number))
+            if own < self.times and (own or not killed):
+                (self.folder / f"{number}-{own}").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return number
+        until = time.monotonic() + 20
+        while not list(self.folder.iterdir()) and time.monotonic() < until:
+            time.sleep(0.001)
+        time.sleep(0.01)
+        return number
+
+
+def test_processes_that_are_killed_at_any_moment_lose_nothing() -> None:
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    if not children.exists():
+        pytest.skip("this system does not tell a process's children")
+    for wait in range(12):
+        results = in_order(slow, range(200), 2)
+        got = [next(results)]
+        time.sleep(wait / 2000)
+        os.kill(int(children.read_text()), signal.SIGKILL)
+        assert got + list(results) == list(range(200))
+
+
+def slow(number: int) -> int:
+    time.sleep(0.0005)
+    return number
+
+
+def test_file_numbers_over_a_thousand_can_be_waited_for() -> None:
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most < 1200:
+        pytest.skip("this system allows no process so many files")
+    program = (
+        "import os, resource; resource.setrlimit(resource.RLIMIT_NOFILE, (1200, 1200))\n"
+        "taken = [os.open(os.devnull, 0) for _ in range(1100)]\n"
+        "from sftcli.validate.forked import in_order\n"
+        "assert list(in_order(abs, range(50), 3)) == list(range(50))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(CONFIGS.parent)}
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment)
 
 
 class OnceAnother:
@@ -408,10 +481,6 @@ def fail_of_disk() -> None:
 
 def fail_of_value() -> None:
     raise ValueError("no")
-
-
-def kill_itself() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("workers", [2, 3])

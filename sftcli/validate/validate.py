@@ -13,6 +13,7 @@ from sftcli.errors import FileError
 from sftcli.findings.finding import Findings
 from sftcli.plan import STDIN, Split, plan_splits
 from sftcli.read import LineBlock, is_blank, read_blocks
+from sftcli.read.source import lines_before
 from sftcli.validate.forked import in_order
 from sftcli.validate.formats import FileJudges, JudgeMaker
 from sftcli.validate.one_split import Judged, blocks_of, judge_split
@@ -60,7 +61,7 @@ def validate(config: Config, settings: Settings, count_all: bool = False) -> Val
     workers = 1 if alone else settings.num_proc or min(_MOST_WORKERS, cores())
     together = Together(limits, list(dict.fromkeys(split.file for split in splits)))
     # Closed whatever happens, so that no process outlives the run.
-    with closing(in_order(task, splits, workers)) as results:
+    with closing(in_order(task, splits, workers, _lines_of)) as results:
         for split in splits:
             together.add(split, next(results))
             if together.is_full:
@@ -68,6 +69,14 @@ def validate(config: Config, settings: Settings, count_all: bool = False) -> Val
                 break
     together.end()
     return Validated(together.findings, together.bad, together.bad_files)
+
+
+def _lines_of(split: Split) -> str:
+    """A split's file and, where it can be told, which of its lines they are."""
+    if split.compression or split.kind != "jsonl" or split.file == STDIN or split.end is None:
+        return split.file
+    before = lines_before(split.file, split.start)
+    return f"{split.file}: lines {before + 1:,} to {max(before + 1, lines_before(split.file, split.end)):,}"
 
 
 def _maker(config: Config, settings: Settings, limits: Limits, splits: Sequence[Split]) -> JudgeMaker:
