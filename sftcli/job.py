@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Union
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Union
 
 from sftcli.config import Config
 from sftcli.conversation import Conversation
 from sftcli.errors import ConfigError, RecordError, TemplateError
 from sftcli.fit import Fitter, Limits
-from sftcli.keep import keep_types
+from sftcli.keep import keep_types, kept_values
 from sftcli.mask import MaskPolicy
 from sftcli.parse import NOTHING_READ, Parser, Reads, decode_line, detect_format, keys_read, make_parser
 from sftcli.render import PromptRenderer, Renderer, RoleRenderer, render_segments
+from sftcli.rendered import Rendered
 from sftcli.templates import PromptTemplate, RoleTemplate, as_jinja, load_template
 from sftcli.tokenizer import Tokenizer, load_tokenizer, names_of
 from sftcli.yamlfile import nearest
@@ -49,7 +50,18 @@ class Job:
         """What a good line says."""
         return self.parse(decode_line(raw, self.reads) or {})
 
-    def weights_of(self, conversation: Conversation) -> tuple[float, ...]:
+    @cached_property
+    def adds(self) -> bool:
+        """Whether `add_to` has anything to do."""
+        return bool(self.config.loss_weight or self.keep)
+
+    def add_to(self, row: Rendered, record: Mapping[str, Any], conversation: Conversation) -> None:
+        """Put what of the record goes along with its row beside it. Raises RecordError."""
+        if self.config.loss_weight:
+            row.weights = self._weights_of(conversation)
+        row.kept = kept_values(record, self.keep)
+
+    def _weights_of(self, conversation: Conversation) -> tuple[float, ...]:
         """The loss weights of a record's own messages, by turn; empty where all of them are 1."""
         messages = conversation.messages
         if isinstance(self.layout, PromptTemplate):

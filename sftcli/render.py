@@ -169,11 +169,12 @@ class PromptRenderer:
                 raise RecordError("empty_answer", _ONLY_END)
         texts = prompt + answer
         empty = [index for index, text in enumerate(texts) if not text] if "" in texts else ()
+        key: tuple[object, ...] = (wording, *empty)
         flags = _NO_FLAGS
         if not conversation.fields:
             asked, answered = conversation.messages[-2:]
             flags = asked.trained, answered.trained
-        key = (wording, flags, *empty)
+            key = (flags, *key)
         outline = self._outlines.get(key)
         if outline is None:
             outline = self._outlines[key] = self._outline(wording, flags, empty)

@@ -18,7 +18,6 @@ from sftcli.encode import encode_runs
 from sftcli.errors import RecordError
 from sftcli.fit import Again
 from sftcli.job import Job
-from sftcli.keep import kept_values
 from sftcli.layout import aim, size_written, written_layout
 from sftcli.pack import LeftOut, packed
 from sftcli.parse import decode_lines, in_the_data, make_reject
@@ -222,10 +221,8 @@ def render_record(record: dict[str, Any], job: Job) -> Rendered:
         row = job.render(conversation)
     except RecordError as problem:
         raise in_the_data(problem, record, conversation, job.record_format, job.config.field) from None
-    if job.config.loss_weight:
-        row.weights = job.weights_of(conversation)
-    if job.keep:
-        row.kept = kept_values(record, job.keep)
+    if job.adds:
+        job.add_to(row, record, conversation)
     return row
 
 
