@@ -15,8 +15,12 @@ from sftcli.yamlfile import OPTIONS, check_keys, convert, load_yaml, place_of_ke
 COMPRESSIONS = {
     "parquet": ("zstd", "snappy", "lz4", "gzip", "none"),
     "arrow": ("none", "lz4", "zstd"),
-    "npy": ("none",),
 }
+
+
+def codecs_of(format_: str) -> tuple[str, ...]:
+    """The compressions that a format takes, the default one first; bare arrays are never compressed."""
+    return COMPRESSIONS.get(format_, ("none",))
 
 
 RecordFormat = Literal[
@@ -111,7 +115,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def codec(self) -> str:
         """The compression in force."""
-        return self.compression or COMPRESSIONS[self.format][0]
+        return self.compression or codecs_of(self.format)[0]
 
 
 def _refuse_keys_of_the_gate(data: Mapping[str, Any], path: str) -> None:

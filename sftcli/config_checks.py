@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import get_args
 
 from sftcli import layout_checks
-from sftcli.config import COMPRESSIONS, Config
+from sftcli.config import Config, codecs_of
 from sftcli.conversation import MAX_WEIGHT, MIN_WEIGHT, WEIGHTS, Role
 from sftcli.errors import ConfigError
 from sftcli.yamlfile import nearest
@@ -58,10 +58,10 @@ def _truncation(config: Config) -> None:
 
 
 def _compression(config: Config) -> None:
-    if config.codec not in COMPRESSIONS[config.format]:
+    if config.codec not in codecs_of(config.format):
         raise ConfigError(
             f"--compression {config.codec} does not go with --format {config.format}, "
-            f"which takes {', '.join(COMPRESSIONS[config.format])}"
+            f"which takes {', '.join(codecs_of(config.format))}"
         )
 
 

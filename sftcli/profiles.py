@@ -72,7 +72,7 @@ PROFILES: Mapping[str, Profile] = {
     "olmo": Profile(
         ("input_ids", "loss_mask"),
         ("npy",),
-        "The .npy files are bare arrays, as OLMo-core reads them (np.fromfile, not np.load); pass "
+        "The .npy files are bare arrays (np.fromfile, not np.load), of the types that README.md says; pass "
         "use_array_if_local=False, so that rows begin where the .csv.gz says and not after each eos.",
         not_packed="OLMo-core packs by itself (NumpyPackedFSLDataset)",
         needs_context=True,

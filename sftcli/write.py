@@ -46,9 +46,10 @@ def _parquet(path: Path, layout: Layout, compression: str) -> Iterator[Write]:
             waiting.clear()
 
     def write(rows: Rows) -> None:
-        waiting.extend(layout.batches(rows))
-        if sum(len(part["input_ids"].values) for part in waiting) >= _ROW_GROUP_TOKENS:
-            flush()
+        for batch in layout.batches(rows):
+            waiting.append(batch)
+            if sum(len(part["input_ids"].values) for part in waiting) >= _ROW_GROUP_TOKENS:
+                flush()
 
     with pq.ParquetWriter(
         path,

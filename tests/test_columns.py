@@ -23,6 +23,7 @@ from sftcli.errors import ConfigError, DataError, TokenizerError
 from sftcli.layout import Layout, aim, laid, size_written
 from sftcli.layout.pad import Padding
 from sftcli.profiles import PROFILES
+from sftcli.write import open_shard
 
 Here = Callable[..., Ended]
 _ = IGNORE
@@ -323,6 +324,20 @@ def test_rows_that_become_many_tokens_are_written_in_parts() -> None:
     assert padded == [4 << 20, 4 << 20, 2 << 20]
 
 
+def test_a_batch_that_becomes_many_rows_waits_in_memory_for_no_more_than_a_row_group(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    many = drawn(*["a" + "B" * 2_000] * 3)
+    with open_shard(tmp_path / "x.parquet", columns("steps"), "parquet", "none") as put:
+        put(many)
+    file = pq.ParquetFile(tmp_path / "x.parquet")
+    groups = [file.read_row_group(group)["input_ids"] for group in range(file.num_row_groups)]
+    sizes = [len(group.combine_chunks().values) for group in groups]
+    assert sum(sizes) == 3 * 2_000 * 2_001 // 2
+    assert len(sizes) == 3
+    assert max(sizes) < 2 << 20
+
+
 # What can be an answer
 
 
@@ -335,7 +350,7 @@ def batch_of(*rows: str) -> TokenBatch:
         piece=np.arange(len(found.ids), dtype=np.int32),
         outlines=objects([None] * len(rows)),
         line=np.arange(len(rows)) + 10,
-        across=np.flatnonzero(found.ids == 3),  # c and d, as if they were so
+        across=np.argwhere(found.ids == 3) * (1, 0) + (0, 7),  # c and d, as if they were so
         straddling=np.flatnonzero(found.ids == 4),
     )
 
@@ -351,7 +366,8 @@ def text_of(batch: TokenBatch) -> list[str]:
 def aimed(config: Config, *rows: str) -> tuple[list[str], dict[str, list[int]], dict[str, int]]:
     before = batch_of(*rows)
     batch, dropped, notes = aim(before, config)
-    assert (batch.ids[batch.across] == 3).all()
+    assert (batch.ids[batch.across[:, 0]] == 3).all()
+    assert (batch.across[:, 1] == 7).all()
     assert (batch.ids[batch.straddling] == 4).all()
     assert batch.straddles[:, 1].sum() == (batch.trained & (batch.ids == 4)).sum()
     assert len(batch.across) == (batch.ids == 3).sum()
@@ -748,6 +764,14 @@ def test_options_that_contradict_one_another(case: str) -> None:
     with pytest.raises(ConfigError) as refused:
         load_config(None, options)
     assert str(refused.value) == message
+
+
+def test_a_column_that_is_unknown() -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_config(None, {"columns": ["length", "sorce"]})
+    assert str(refused.value) == (
+        "options: columns[1]: 'sorce' is not one of its values; did you mean 'source'?"
+    )
 
 
 @pytest.mark.parametrize("name", PROFILES)

@@ -286,8 +286,6 @@ def test_counts_below_one_are_refused(name: str, value: int) -> None:
 @pytest.mark.parametrize("format_", COMPRESSIONS)
 def test_compression_goes_with_the_format_or_is_refused(format_: str, compression: str) -> None:
     flags = {"format": format_, "compression": compression}
-    if format_ == "npy":
-        flags["profile"] = "olmo"
     if compression in COMPRESSIONS[format_]:
         assert load_config(None, flags).codec == compression
         return

@@ -67,13 +67,14 @@ def last_answer(batch: TokenBatch) -> tuple[TokenBatch, Dropped, Notes]:
     batch = _retrained(batch, batch.trained & (at >= np.repeat(first, batch.lengths)))
     kept = at <= np.repeat(last, batch.lengths)
     moved = np.cumsum(kept) - 1
+    across = batch.across[kept[batch.across[:, 0]]]
     cut = replace(
         batch,
         ids=batch.ids[kept],
         offsets=np.concatenate(([0], np.cumsum(last - batch.offsets[:-1] + 1))),
         trained=batch.trained[kept],
         piece=batch.piece[kept],
-        across=moved[batch.across[kept[batch.across]]],
+        across=np.stack((moved[across[:, 0]], across[:, 1]), axis=1),
         straddling=moved[batch.straddling[kept[batch.straddling]]],
     )
     no_prompt = first == batch.offsets[:-1]
