@@ -27,8 +27,8 @@ class TokenBatch:
     ids: int32[T]. offsets: int64[R + 1], row r is ids[offsets[r]:offsets[r + 1]].
     trained: bool[T]. piece: int32[T], the index of the token's piece in its Rendered row.
     outlines: R Outlines, whose pieces these are. line: int64[R], the input line each row came from.
-    across: int64[A], the places of the tokens that have text of more than one piece, in order.
-    straddling: int64[S], those of them that lie across a mask boundary.
+    across: int64[A, 2], the tokens that have text of more than one piece, in order: the place of each,
+    and the last of these pieces. straddling: int64[S], the places of those that lie across a mask boundary.
     carried: columns of R values that go with the rows, by name.
     """
 
@@ -79,9 +79,9 @@ class TokenBatch:
         offsets = np.concatenate(([0], np.cumsum(lengths * rows)))  # of all rows, those left out now empty
 
         def moved(places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-            places = places[tokens[places]]
             return places + (offsets - self.offsets)[self._rows_of(places)]
 
+        across = self.across[tokens[self.across[:, 0]]]
         return TokenBatch(
             ids=self.ids[tokens],
             offsets=np.concatenate(([0], np.cumsum(lengths[rows]))),
@@ -89,19 +89,16 @@ class TokenBatch:
             piece=self.piece[tokens],
             outlines=self.outlines[rows],
             line=self.line[rows],
-            across=moved(self.across),
-            straddling=moved(self.straddling),
+            across=np.stack((moved(across[:, 0]), across[:, 1]), axis=1),
+            straddling=moved(self.straddling[tokens[self.straddling]]),
             carried={name: values[rows] for name, values in self.carried.items()},
         )
 
     def part(self, first: int, stop: int) -> "TokenBatch":
         """The rows first, ..., stop - 1, as a view."""
         begin, end = int(self.offsets[first]), int(self.offsets[stop])
-
-        def inside(places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-            low, high = np.searchsorted(places, (begin, end))
-            return places[low:high] - begin
-
+        across = slice(*np.searchsorted(self.across[:, 0], (begin, end)))
+        straddling = slice(*np.searchsorted(self.straddling, (begin, end)))
         return TokenBatch(
             ids=self.ids[begin:end],
             offsets=self.offsets[first : stop + 1] - begin,
@@ -109,8 +106,8 @@ class TokenBatch:
             piece=self.piece[begin:end],
             outlines=self.outlines[first:stop],
             line=self.line[first:stop],
-            across=inside(self.across),
-            straddling=inside(self.straddling),
+            across=self.across[across] - np.array((begin, 0)),
+            straddling=self.straddling[straddling] - begin,
             carried={name: values[first:stop] for name, values in self.carried.items()},
         )
 
@@ -126,7 +123,7 @@ class TokenBatch:
             piece=np.concatenate([part.piece for part in parts]),
             outlines=np.concatenate([part.outlines for part in parts]),
             line=np.concatenate([part.line for part in parts]),
-            across=np.concatenate([part.across + begin for part, begin in shifted]),
+            across=np.concatenate([part.across + np.array((begin, 0)) for part, begin in shifted]),
             straddling=np.concatenate([part.straddling + begin for part, begin in shifted]),
             carried={
                 name: np.concatenate([part.carried[name] for part in parts]) for name in parts[0].carried

@@ -60,7 +60,7 @@ def encode_runs(runs: Runs, engine: Engine) -> TokenBatch:
             place = int(places[token_index])
             piece[place], trained[place] = runs.piece[owner], runs.trained[owner]
             straddling.append(place)
-        across = places[across]
+        across = np.stack((places[across], spans.last_pieces(across)), axis=1)
     return TokenBatch(
         ids=ids,
         offsets=offsets,
@@ -68,7 +68,7 @@ def encode_runs(runs: Runs, engine: Engine) -> TokenBatch:
         piece=piece,
         outlines=objects(runs.outlines),
         line=np.array(runs.lines, np.int64),
-        across=across,
+        across=across.reshape(-1, 2),
         straddling=np.array(straddling, np.int64),
         carried=runs.carried,
     )
@@ -111,6 +111,11 @@ class _Spans:
         trained_inside = trained[last + 1] - trained[first]
         found: list[int] = tokens[(trained_inside > 0) & (trained_inside < inside)].tolist()
         return found
+
+    def last_pieces(self, tokens: Ints) -> Ints:
+        """The piece that each of the tokens ends in."""
+        last = np.searchsorted(self._segment_stops, self._encoded.stops[tokens], "left")
+        return self._runs.piece[last].astype(np.int64)
 
     def owner(self, token: int) -> int:
         """The segment whose piece and mask a token takes that lies across a mask boundary.

@@ -36,14 +36,10 @@ class Cutter:
         if self.record_format == "text":
             return _kept(row, np.arange(stop), np.ones(len(row.ids), np.bool_))
         units = self._units(row)
-        across = _flags(row.across, len(row.ids))
-        while stop:
-            last = stop - 1
-            # The last token holds the beginning of a turn of which nothing else is left, or is its header.
-            if units.header[last] or (across[last] and units.unit[last] != units.unit[stop]):
-                stop -= 1
-            else:
-                break
+        # A token ends in a header: of the turn that this is, nothing else is left.
+        ends = dict(row.across.tolist())
+        while stop and units.header[ends.get(stop - 1, row.piece[stop - 1])]:
+            stop -= 1
         return _kept(row, np.arange(stop), _ends_before(units, row, stop))
 
     def left(self, row: TokenBatch) -> TokenBatch:
@@ -58,14 +54,14 @@ class Cutter:
             firsts = _firsts(units, row)
             start = _start(units, row, firsts, start)
             cut = [unit for unit, first in firsts.items() if first < start and unit != NOBODY]
-            whole = ~np.isin(units.unit, cut)
+            whole = ~np.isin(units.unit[row.piece], cut)
         rest = np.arange(start, size)
         return _kept(row, np.append(np.arange(begin), rest) if len(rest) else rest, whole)
 
     def _units(self, row: TokenBatch) -> Units:
         outline: Outline = row.outlines[0]
         free = self.record_format == "segments"
-        return Units.of(outline, free=free, everything=self.everything).of_tokens(row)
+        return Units.of(outline, free=free, everything=self.everything)
 
 
 def _ends_before(units: Units, row: TokenBatch, stop: int) -> Bools:
@@ -73,12 +69,12 @@ def _ends_before(units: Units, row: TokenBatch, stop: int) -> Bools:
 
     What follows a trained terminator does not count.
     """
-    found, inverse = np.unique(units.unit, return_inverse=True)
+    found, inverse = np.unique(units.unit[row.piece], return_inverse=True)
     last, last_trained = np.zeros(len(found), np.int64), np.full(len(found), -1)
     last[inverse] = np.arange(len(inverse))  # of the values for one place the last one stays
     trained = np.flatnonzero(row.trained)
     last_trained[inverse[trained]] = trained
-    has_terminator = (last_trained >= 0) & ~units.content[last_trained]
+    has_terminator = (last_trained >= 0) & ~units.content[row.piece[last_trained]]
     end = np.where(has_terminator, last_trained, last)
     whole: Bools = ((end < stop) | (found == NOBODY))[inverse]
     return whole
@@ -86,12 +82,12 @@ def _ends_before(units: Units, row: TokenBatch, stop: int) -> Bools:
 
 def _firsts(units: Units, row: TokenBatch) -> dict[int, int]:
     """The first token that has text of each turn."""
-    found, places = np.unique(units.unit, return_index=True)
-    across = set(row.across.tolist())
-    return {
-        unit: place - (place - 1 in across and units.unit[place - 1] != unit)
-        for unit, place in zip(found.tolist(), places.tolist(), strict=True)
-    }
+    found, places = np.unique(units.unit[row.piece], return_index=True)
+    firsts = dict(zip(found.tolist(), places.tolist(), strict=True))
+    for place, last in row.across.tolist():
+        for unit in set(units.unit[row.piece[place] : last + 1].tolist()):
+            firsts[unit] = min(firsts.get(unit, place), place)
+    return firsts
 
 
 def _start(units: Units, row: TokenBatch, firsts: dict[int, int], start: int) -> int:
@@ -100,14 +96,12 @@ def _start(units: Units, row: TokenBatch, firsts: dict[int, int], start: int) ->
     A trained turn whose header would be cut is passed over.
     """
     begins = np.array(sorted({*firsts.values(), len(row.ids)}))
-    while start not in begins:
-        unit = units.unit[start]
-        if unit != NOBODY and units.header[start] and row.trained[units.unit == unit].any():
+    unit, header, content = (of[row.piece] for of in (units.unit, units.header, units.content))
+    while start not in begins and unit[start] != NOBODY and not content[start]:
+        if header[start] and row.trained[unit == unit[start]].any():
             start = int(begins[np.searchsorted(begins, start)])
-        elif unit != NOBODY and (units.header[start] or units.tail[start]):
-            start += 1
         else:
-            break
+            start += 1
     return start
 
 
@@ -116,18 +110,13 @@ def _kept(row: TokenBatch, kept: Ints, whole: Bools) -> TokenBatch:
 
     In a masked turn no token lies across a border of what is trained.
     """
+    across = row.across[np.isin(row.across[:, 0], kept)]
     return replace(
         row,
         ids=row.ids[kept],
         offsets=np.array([0, len(kept)], np.int64),
         trained=(row.trained & whole)[kept],
         piece=row.piece[kept],
-        across=np.flatnonzero(np.isin(kept, row.across)),
+        across=np.stack((np.flatnonzero(np.isin(kept, across[:, 0])), across[:, 1]), axis=1),
         straddling=np.flatnonzero(np.isin(kept, row.straddling[whole[row.straddling]])),
     )
-
-
-def _flags(places: Ints, size: int) -> Bools:
-    flags = np.zeros(size, np.bool_)
-    flags[places] = True
-    return flags

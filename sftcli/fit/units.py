@@ -10,21 +10,21 @@ from sftcli.batch import TokenBatch
 from sftcli.rendered import Outline, Piece
 
 NOBODY = -2  # the unit of template text that belongs to no turn
+_ASK = ("user", "tool", "system")
 
 Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """What each of P pieces, or the piece of each of P tokens, is to its turn.
+    """What each of P pieces is to its turn.
 
     unit: int32[P], the turn, or NOBODY. header: bool[P], template text before what the turn says.
-    tail: bool[P], template text after it. content: bool[P], data.
+    content: bool[P], data.
     """
 
     unit: npt.NDArray[np.int32]
     header: Bools
-    tail: Bools
     content: Bools
 
     @classmethod
@@ -36,25 +36,15 @@ class Units:
         """
         pieces = outline.pieces
         unit = _by_segments(pieces) if free else [_turn(piece) for piece in pieces]
-        header, tail = [False] * len(pieces), [False] * len(pieces)
+        header = [False] * len(pieces)
         for own in _pieces_of(unit).values():
-            says = [i for i in own if pieces[i].content or (pieces[i].trained and not everything)]
-            data = [i for i in own if pieces[i].content]
             for index in own:
-                header[index] = not says or index < says[0]
-                tail[index] = bool(data) and index > data[-1]
-        _lend_headers(pieces, unit, header, tail)
-        return cls(
-            np.array(unit, np.int32),
-            np.array(header, np.bool_),
-            np.array(tail, np.bool_),
-            np.array([piece.content for piece in pieces], np.bool_),
-        )
-
-    def of_tokens(self, row: TokenBatch) -> "Units":
-        """The same for the tokens of the one row of a batch."""
-        at = row.piece
-        return Units(self.unit[at], self.header[at], self.tail[at], self.content[at])
+                if pieces[index].content or (pieces[index].trained and not everything):
+                    break
+                header[index] = True
+        _lend_headers(pieces, unit, header)
+        content = [piece.content for piece in pieces]
+        return cls(np.array(unit, np.int32), np.array(header, np.bool_), np.array(content, np.bool_))
 
 
 def begin_of(row: TokenBatch, bos: int | None) -> int:
@@ -96,11 +86,11 @@ def _by_segments(pieces: Sequence[Piece]) -> list[int]:
     return unit
 
 
-def _lend_headers(pieces: Sequence[Piece], unit: list[int], header: list[bool], tail: list[bool]) -> None:
+def _lend_headers(pieces: Sequence[Piece], unit: list[int], header: list[bool]) -> None:
     """Where an answer has no header, what ends the turn before it is that: `[/INST]`, `### Response:`."""
     for first, *_ in _pieces_of(unit).values():
         at = first - 1
         lends = pieces[first].role == "assistant" and not header[first]
-        while lends and at >= 0 and tail[at] and pieces[at].role not in ("", "assistant"):
-            unit[at], header[at], tail[at] = unit[first], True, False
+        while lends and at >= 0 and not (pieces[at].content or header[at]) and pieces[at].role in _ASK:
+            unit[at], header[at] = unit[first], True
             at -= 1

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +26,19 @@ _AGAIN = "prepare the folder again"
 
 @dataclass(slots=True)
 class Made:
-    """A row made again, where its record stands, and what of it was found in the folder."""
+    """A row made again, where its record stands, and what of it was found in the folder.
+
+    `record`: the number of its line among all lines, from 0. `rows`: the numbers of the rows that are
+    like it, in order.
+    """
 
     file: str
     line: int
+    record: int
     ids: npt.NDArray[np.int32]
     labels: npt.NDArray[np.int32]
     found_ids: bool = False
-    found: bool = False
+    rows: list[int] = field(default_factory=list)
 
 
 def check_sample(folder: Path, facts: Facts, count: int, seed: int) -> tuple[int, list[Finding]]:
@@ -46,17 +51,46 @@ def check_sample(folder: Path, facts: Facts, count: int, seed: int) -> tuple[int
         made, report = _make(sources, facts, count, seed)
     except DataError as problem:
         return 0, [cannot(folder, facts, problem)]
+    first_row = 0
     for shard in facts.shards:
-        _look(Shard(folder / shard.file), made)
+        first_row += _look(Shard(folder / shard.file), made, first_row)
     found = list(_left_out(report, facts))
     # Of records that may be left out, it hangs on all others which they are.
     left_out = any(facts.counts.dropped.get(reason) for reason in LEFT_OUT)
     for row in made:
-        if not row.found and (row.found_ids or not left_out):
+        if not row.rows and (row.found_ids or not left_out):
             what = "has other labels" if row.found_ids else "is not there"
             message = f"the row of this record, made again, {what} in {folder}{versions(facts)}; {_AGAIN}"
             found.append(Finding("V023", message, row.file, row.line))
+    if _is_in_order(facts):
+        found += _elsewhere(folder, facts, made)
     return len(made), found
+
+
+def _is_in_order(facts: Facts) -> bool:
+    """Whether a record has one row of its own, and they stand in the order of the input's lines."""
+    config = facts.config
+    moved = any(config.get(key) for key in ("sources", "shuffle", "val_size"))
+    return not moved and config.get("layout") != "steps" and facts.counts.standing == facts.counts.rows
+
+
+def _elsewhere(folder: Path, facts: Facts, made: Sequence[Made]) -> Iterator[Finding]:
+    """Rows that stand where their records' order does not put them.
+
+    Before a row stand as many as there are lines before its own, but for those without a row.
+    """
+    without = facts.counts.lines - facts.counts.rows
+    before = -1
+    for row in made:
+        there = [number for number in row.rows if row.record - without <= number <= row.record]
+        after = next((number for number in there if number > before), None)
+        if after is not None:
+            before = after
+        elif row.rows:
+            message = (
+                f"the row of this record is row {row.rows[0]} of {folder}, out of the order of its inputs"
+            )
+            yield Finding("V023", f"{message}; {_AGAIN}", row.file, row.line)
 
 
 def _left_out(report: SplitReport, facts: Facts) -> Iterator[Finding]:
@@ -79,26 +113,29 @@ def _make(sources: Sources, facts: Facts, count: int, seed: int) -> tuple[list[M
     made: list[Made] = []
     report = SplitReport()
     lines = [source.lines for source in facts.sources] or [total]  # as many as were read of each
+    before = 0
     for source, most in zip(sources.all, lines, strict=False):
-        inside = chosen[(chosen >= 0) & (chosen < most)]
-        made += _of_run(source.run, inside, report)
-        chosen = chosen - most
+        inside = chosen[(chosen >= before) & (chosen < before + most)] - before
+        made += _of_run(source.run, inside, before, report)
+        before += most
     return made, report
 
 
-def _of_run(run: Run, chosen: npt.NDArray[np.int64], report: SplitReport) -> Iterator[Made]:
-    """The rows of these lines of a run's inputs."""
+def _of_run(run: Run, chosen: npt.NDArray[np.int64], before: int, report: SplitReport) -> Iterator[Made]:
+    """The rows of these lines of a run's inputs; `before` are the lines of the runs before it."""
     first = 0
     for block in (block for split in run.splits for block in run.blocks(split)):
         if not len(chosen) or first > chosen[-1]:
             return
         inside = chosen[(chosen >= first) & (chosen < first + len(block.lines))] - first
+        yield from _rows(run, block, inside.tolist(), before + first, report)
         first += len(block.lines)
-        yield from _rows(run, block, inside.tolist(), report)
 
 
-def _rows(run: Run, block: LineBlock, inside: Sequence[int], report: SplitReport) -> Iterator[Made]:
-    """The rows of these lines of a block."""
+def _rows(
+    run: Run, block: LineBlock, inside: Sequence[int], before: int, report: SplitReport
+) -> Iterator[Made]:
+    """The rows of these lines of a block; `before` are the lines before it."""
     for index in inside:
         # One line at a time, so that the report knows its place.
         line = replace(
@@ -117,11 +154,14 @@ def _rows(run: Run, block: LineBlock, inside: Sequence[int], report: SplitReport
         batch = refuse_rows(rows, runs, line, run, report, 0, batch)
         batch = fit_rows(batch, line, run, report, 0)
         if len(batch):
-            yield Made(line.file, line.first_line, batch.ids, batch.labels())
+            yield Made(line.file, line.first_line, before + index, batch.ids, batch.labels())
 
 
-def _look(shard: Shard, made: Sequence[Made]) -> None:
-    """Mark the rows that the shard holds: those whose sums agree are compared token by token."""
+def _look(shard: Shard, made: Sequence[Made], first_row: int) -> int:
+    """Note the rows that the shard holds: those whose sums agree are compared token by token.
+
+    `first_row` is the number of the shard's first row; returns how many it has.
+    """
     wanted: dict[int, list[Made]] = {}
     for row in made:
         key = _keys(Lists(row.ids, np.array([0, len(row.ids)])))
@@ -134,7 +174,9 @@ def _look(shard: Shard, made: Sequence[Made]) -> None:
             for row in wanted[int(own[index])]:
                 if row.ids.tolist() == ids.row(index):
                     row.found_ids = True
-                    row.found |= row.labels.tolist() == labels.row(index)
+                    if row.labels.tolist() == labels.row(index):
+                        row.rows.append(first_row + int(shard.bounds[unit]) + index)
+    return int(shard.bounds[-1])
 
 
 def _unpadded(shard: Shard, unit: int) -> tuple[Lists, Lists]:
