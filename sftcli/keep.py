@@ -40,6 +40,25 @@ def _type(name: str, values: Sequence[object], records: Sequence[Mapping[str, An
     return "double" if found[0] == "int64" and "double" in found else found[0]
 
 
+def shared_types(sources: Mapping[str, Types]) -> dict[str, str]:
+    """One type for each field of several sources, which are named: whole numbers go with others.
+
+    Raises ConfigError where two sources have a field of types that do not go together.
+    """
+    shared: dict[str, str] = {}
+    first = next(iter(sources), "")
+    for source, types in sources.items():
+        for name, type_ in types.items():
+            before = shared.setdefault(name, type_)
+            if before != type_ and {before, type_} != {"int64", "double"}:
+                raise ConfigError(
+                    f"--keep {name}: is {_EXPECTED[before]} in the source {first!r} and {_EXPECTED[type_]} in "
+                    f"{source!r}; write it as one type, or leave it out"
+                )
+            shared[name] = type_ if before == "int64" else before
+    return shared
+
+
 def kept_values(record: Mapping[str, Any], types: Types) -> tuple[KeptValue, ...]:
     """The record's values for the columns. Raises RecordError where one is missing or of another type."""
     return tuple(_value(record, name, type_) for name, type_ in types.items())

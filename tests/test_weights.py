@@ -23,9 +23,10 @@ from sftcli.encode import encode_runs
 from sftcli.engine import ReferenceEngine
 from sftcli.errors import BadRecordsError, ConfigError, RecordError
 from sftcli.job import Job, make_job
-from sftcli.keep import keep_types, kept_values
+from sftcli.keep import keep_types, kept_values, shared_types
 from sftcli.layout.columns import COLUMNS
 from sftcli.mask import MaskPolicy
+from sftcli.pipeline import prepare
 from sftcli.read import LineBlock
 from sftcli.render import render_chat
 from sftcli.rows import carried_of, to_rows
@@ -721,3 +722,38 @@ def test_no_field_is_kept_under_a_name_that_trainers_know() -> None:
         except ConfigError:
             pass
     assert kept == ["length", "source"]
+
+
+def test_sources_have_one_type_for_a_field() -> None:
+    whole, other, text = {"id": "int64"}, {"id": "double"}, {"id": "string"}
+    assert shared_types({"a": whole, "b": whole}) == whole
+    assert shared_types({"a": whole, "b": other, "c": whole}) == other
+    with pytest.raises(ConfigError) as refused:
+        shared_types({"a": whole, "b": text})
+    assert str(refused.value) == (
+        "--keep id: is a whole number in the source 'a' and text in 'b'; write it as one type, or leave it out"
+    )
+
+
+def test_a_mix_keeps_what_goes_along_beside_its_rows(tmp_path: Path) -> None:
+    """Shuffled, repeated, and each source with its own layout."""
+    pairs = write(tmp_path / "a.jsonl", *({"prompt": "2", "completion": "4", "id": n} for n in (1, 2)))
+    talk = write(
+        tmp_path / "b.jsonl", {**flagged(("user", "Hi", None), ("assistant", "Hello", 0.5)), "id": 2.5}
+    )
+    (tmp_path / "mix.yaml").write_text(
+        f"sources:\n- {{inputs: ['{pairs}'], template: plain, repeat: 2}}\n"
+        f"- {{inputs: ['{talk}'], template: chatml}}\n"
+        "keep: [id]\nloss_weight: {user: 2}\ncolumns: [source]\ntokenizer: demo\nshuffle: true\n"
+    )
+    prepare(load_config(str(tmp_path / "mix.yaml"), {"output": str(tmp_path / "out")}))
+    found = [
+        row
+        for file in sorted((tmp_path / "out").glob("*.parquet"))
+        for row in pq.read_table(file).to_pylist()
+    ]
+    assert sorted((row["id"], row["source"], row["loss_weights"]) for row in found) == [
+        *[(1.0, f"{pairs}:1", [2, 1, 1])] * 2,
+        *[(2.0, f"{pairs}:2", [2, 1, 1])] * 2,
+        (2.5, f"{talk}:1", [0, 0, 0, 2, 2, 2, 0, 0, 0, 0, 0.5, 0.5, 0]),
+    ]
