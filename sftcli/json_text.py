@@ -56,6 +56,10 @@ _NUMBER_START = re.compile(r"[-+.\w]*\Z", re.ASCII)
 _NUMBER_LIKE = re.compile(r"[-+.]*\d[-+.\w]*|-+(?=[\s,}\]]|\Z)", re.ASCII)
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*+)(?:\.\d++)?+(?:[eE][-+]?\d++)?+", re.ASCII)
 _PYTHON = re.compile(r"'|(?:True|False|None)\b")
+# What git writes around the sides of a conflict, one mark to a line.
+_CONFLICT = re.compile(r"(?:<{7}|>{7}|\|{7}) |={7}\s*\Z")
+_COMMENT = re.compile(r"//|/\*|#")
+_WORD = re.compile(r"\w+")
 _CUT_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,4})?")
 _SPACE = " \t\r\n"
 _PIECE = 1 << 20
@@ -67,6 +71,10 @@ def first_fault(text: str) -> Fault | None:
     """The first thing that is wrong with JSON text, or None where nothing is."""
     if text.startswith("\ufeff"):
         return Fault("bom_inside", "a byte order mark inside the file: files were joined; remove it", 0)
+    conflict = _CONFLICT.match(text)
+    if conflict:
+        message = f"{conflict[0].rstrip()} is a merge conflict marker; resolve the conflict"
+        return Fault("merge_conflict", message, 0)
     deep = _too_deep(text)
     fault = _grammar_fault(text if deep is None else text[: deep.offset])
     if deep is not None and (fault is None or fault.offset >= deep.offset):
@@ -140,12 +148,26 @@ def _plainer(bad: json.JSONDecodeError) -> Fault:
 
 def _misplaced(text: str, offset: int, code: str, message: str) -> Fault:
     """Something stands where the grammar has something else."""
-    if offset >= len(text.rstrip(_SPACE)):
+    left = text[offset : offset + _NEAR].rstrip(_SPACE)
+    if not left:
         code = "cut_short"
-    elif code == "json" and _PYTHON.match(text, offset):
+    elif _COMMENT.match(left):
+        code, message = "json", f"JSON has no comments; remove the one that begins with {left[:2].rstrip()}"
+    elif code == "extra_data":
+        if left == ",":
+            return Fault("trailing_comma", "a comma after the record; remove it", offset)
+    elif _PYTHON.match(left):
         code = "python_notation"
         message += "; this is Python's notation: write records with json.dumps"
+    else:
+        message += f", found {_first_of(left)}"
     return Fault(code, message, offset)
+
+
+def _first_of(text: str) -> str:
+    """What text begins with: a word, or one character; quoted, and written out where it is not seen."""
+    word = _WORD.match(text)
+    return repr(_short(word[0]) if word else text[0])
 
 
 def _bad_number(text: str, offset: int) -> Fault | None:

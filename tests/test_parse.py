@@ -65,6 +65,7 @@ TOO_LARGE = "a number that is too large"
 HALF = "is half a surrogate pair, which is no character"
 MORE = "more text after the end of the record: one record per line"
 NO_END = "this string has no end: the line was cut short or broken in two"
+ICONV = "; convert the file, such as with iconv -f WINDOWS-1252 -t UTF-8"
 ENDS = "; the line ends here: it was cut short, or one record spans several lines"
 PYTHON = "; this is Python's notation: write records with json.dumps"
 
@@ -81,19 +82,19 @@ PYTHON = "; this is Python's notation: write records with json.dumps"
             b'{"a": "\xff"}',
             "utf8",
             8,
-            "byte 0xff is not UTF-8 (invalid start byte); convert the file to UTF-8",
+            "byte 0xff is not UTF-8 (invalid start byte)" + ICONV,
         ),
         (
             '{"é😀": "'.encode() + b'\xed\xa0\x80"}',
             "utf8",
             9,
-            "byte 0xed is not UTF-8 (invalid continuation byte); convert the file to UTF-8",
+            "byte 0xed is not UTF-8 (invalid continuation byte)" + ICONV,
         ),
         (
             b'{"a": 1}\xff',
             "utf8",
             9,
-            "byte 0xff is not UTF-8 (invalid start byte); convert the file to UTF-8",
+            "byte 0xff is not UTF-8 (invalid start byte)" + ICONV,
         ),
         (b'{"a": NaN}', "not_json_constant", 7, "NaN is not JSON; write null, or drop the record"),
         (
@@ -120,10 +121,23 @@ PYTHON = "; this is Python's notation: write records with json.dumps"
         ),
         (b"{'a': 1}", "python_notation", 2, "expected a field name in double quotes" + PYTHON),
         (b'{"a": True}', "python_notation", 7, "expected a value" + PYTHON),
-        (b"hello", "json", 1, "expected a value"),
+        (b'{"a": 1 <b>}', "json", 9, "expecting ',' delimiter, found '<'"),
+        (b'{"a": 1},', "trailing_comma", 9, "a comma after the record; remove it"),
+        (
+            b'{"a": 1}, {"a": 2}',
+            "extra_data",
+            9,
+            "more text after the end of the record: one record per line",
+        ),
+        (b"// a note", "json", 1, "JSON has no comments; remove the one that begins with //"),
+        (b'{"a": 1 /* one */}', "json", 9, "JSON has no comments; remove the one that begins with /*"),
+        (b"=======", "merge_conflict", 1, "======= is a merge conflict marker; resolve the conflict"),
+        (b">>>>>>> topic", "merge_conflict", 1, ">>>>>>> is a merge conflict marker; resolve the conflict"),
+        (b"========", "json", 1, "expected a value, found '='"),
+        (b"hello", "json", 1, "expected a value, found 'hello'"),
         (b'{"a": ', "cut_short", 7, "expected a value" + ENDS),
         (b"{", "cut_short", 2, "expected a field name in double quotes" + ENDS),
-        ('{"é": "日" x}'.encode(), "json", 11, "expecting ',' delimiter"),
+        ('{"é": "日" x}'.encode(), "json", 11, "expecting ',' delimiter, found 'x'"),
         (
             b'\xef\xbb\xbf{"a": 1}',
             "bom_inside",

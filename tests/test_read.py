@@ -104,6 +104,7 @@ def test_every_line_is_read_once_whatever_the_sizes(
 
 @given(FILES, st.sampled_from(sorted(COMPRESS)), st.integers(1, 3), st.integers(1, 40))
 def test_compressed_files_read_as_the_plain_one(data: bytes, suffix: str, streams: int, block: int) -> None:
+    data = b"{}\n" + data  # many lines of which none is JSON are told as text
     packed = COMPRESS[suffix](data) * streams
     assert read(write(packed, f"a.jsonl.{suffix}"), block) == slow_lines(data * streams)
 
@@ -216,12 +217,12 @@ def test_a_bgzip_file_cut_anywhere_is_an_error() -> None:
 
 def test_a_zstd_frame_without_its_size_and_one_with_a_checksum() -> None:
     frames = [
-        zstandard.ZstdCompressor(write_content_size=False).compress(b"a\n"),
-        zstandard.ZstdCompressor(write_checksum=True).compress(b"b\n"),
+        zstandard.ZstdCompressor(write_content_size=False).compress(b"1\n"),
+        zstandard.ZstdCompressor(write_checksum=True).compress(b"2\n"),
         zstandard.ZstdCompressor(level=19).compress(b""),
-        zstandard.ZstdCompressor(threads=2).compress(b"c\n" * 1000),
+        zstandard.ZstdCompressor(threads=2).compress(b"3\n" * 1000),
     ]
-    assert [line for _, _, line in read(write(b"".join(frames), "a.zst"))] == [b"a", b"b", *[b"c"] * 1000]
+    assert [line for _, _, line in read(write(b"".join(frames), "a.zst"))] == [b"1", b"2", *[b"3"] * 1000]
 
 
 def test_zstd_frames_that_need_more_than_they_hold() -> None:
@@ -311,7 +312,7 @@ GZIPPED = gzip.compress(b"{}\n", mtime=0)  # the bytes are in the tests' names: 
         (
             "a.json",
             b'[{"a": 1},\n {"b" 2}]',
-            f"2:7: {MALFORMED} expecting ':' delimiter; correct the file there",
+            f"2:7: {MALFORMED} expecting ':' delimiter, found '2'; correct the file there",
         ),
         ("a.json", b'[{"a": 1}', f"1:10: {MALFORMED} it has no end: the file was cut short; get it again"),
     ],
@@ -492,3 +493,44 @@ def test_a_folder_that_took_the_place_of_a_file_is_a_fault() -> None:
     Path("d").mkdir()
     with pytest.raises(EnvironmentFault, match="d: cannot be read: Is a directory"):
         list(read_blocks(Split("d", 0, 0, None)))
+
+
+# Text that is no JSON
+
+TABLES = [
+    (b"a,b\n1,2\n", "CSV of 2 columns; export it as JSON lines"),
+    (b'a,b,c\n"1, 2",3,4\n"5\n6",7,8\n', "CSV of 3 columns; export it as JSON lines"),
+    (b"a;b\n1,5;2\n", "CSV of 2 columns; export it as JSON lines"),
+    (b"a\tb, c\n1\t2\n\n3\t4\n", "TSV of 2 columns; export it as JSON lines"),
+    (
+        b"One.\nTwo.\nThree, four.\nFive.\nSix.\n",
+        "text: none of its first 5 lines is JSON; export the data as JSON lines",
+    ),
+]
+
+
+@pytest.mark.parametrize(("data", "message"), TABLES)
+def test_text_that_is_no_json_is_told_once(data: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(data)
+    with pytest.raises(FileError) as problem:
+        list(read_blocks(plan_splits([str(path)])[0]))
+    assert (problem.value.code, str(problem.value)) == ("wrong_format", f"{path}: {message}")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'a,b\n{"text": "a"}\n',  # the rest may be fine
+        b"One.\nTwo.\n",
+        b'"a","b"\n',
+        b"1\n2\n3\n4\n5\n6\n",
+        b"",
+        b"\n\n",
+    ],
+)
+def test_a_few_bad_lines_are_told_one_by_one(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(data)
+    lines = [line for block in read_blocks(plan_splits([str(path)])[0]) for line in block.lines]
+    assert lines == data.split(b"\n")[: len(lines)]

@@ -1,7 +1,9 @@
 """Inputs that are not what their name says: a FileError that names the cause and the cure."""
 
+import io
 import json
 import re
+from itertools import islice
 
 import msgspec
 
@@ -44,6 +46,8 @@ _FOREIGN = (
         "a Git LFS pointer, not the data itself; fetch the data: git lfs pull",
     ),
 )
+# Text is told from one bad line, or two, by so many that are no JSON.
+_FEWEST_LINES, _LINES_LOOKED_AT = 5, 20
 _MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")
 # Marks of other encodings; UTF-32's begins with UTF-16's.
 _BOMS = (
@@ -131,6 +135,7 @@ def _text(head: bytes) -> bytes:
 
 def _check_layout(text: bytes, file: str) -> None:
     first, _, rest = text.partition(b"\n")
+    _check_prose(text, file)
     if text.startswith(b"["):
         if _is_json(first) and rest.strip():
             return  # one bad record, which is reported as such
@@ -140,6 +145,37 @@ def _check_layout(text: bytes, file: str) -> None:
     if text.startswith(b"{") and not _is_json(first) and _goes_on(text, first, rest):
         message = f"{file}: JSON over several lines, not one record per line; convert it: jq -c ."
         raise FileError(message, code="pretty_printed")
+
+
+def _check_prose(text: bytes, file: str) -> None:
+    """Raise FileError where the first lines are a table, or many of them, and none is JSON."""
+    if text[:1] in b"{[":
+        return
+    # The last line of what was read may be a part of one.
+    whole = text.rpartition(b"\n")[0] if len(text) > HEAD_BYTES // 2 else text
+    lines = [line for line in whole.decode(errors="replace").splitlines() if line.strip()][:_LINES_LOOKED_AT]
+    if any(line.lstrip()[0] in "{[" or _is_json(line.encode()) for line in lines):
+        return
+    for name, delimiter in (("TSV", "\t"), ("CSV", ","), ("CSV", ";")):
+        columns = _columns(whole.decode(errors="replace"), delimiter)
+        if columns > 1:
+            what = f"{name} of {columns} columns"
+            raise FileError(f"{file}: {what}; export it as JSON lines", code="wrong_format")
+    if len(lines) >= _FEWEST_LINES:
+        what = f"text: none of its first {len(lines)} lines is JSON"
+        raise FileError(f"{file}: {what}; export the data as JSON lines", code="wrong_format")
+
+
+def _columns(text: str, delimiter: str) -> int:
+    """How many fields each of the first rows of a table has; 0 where they differ, or there is but one."""
+    import csv  # for bad files alone
+
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        sizes = [len(row) for row in islice(filter(None, rows), _LINES_LOOKED_AT)]
+    except csv.Error:
+        return 0
+    return sizes[0] if len(sizes) > 1 and len(set(sizes)) == 1 else 0
 
 
 def _goes_on(text: bytes, first: bytes, rest: bytes) -> bool:

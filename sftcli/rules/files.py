@@ -50,7 +50,7 @@ RULES = (
         "J105",
         "wrong_format",
         "error",
-        "A file is of a kind that is not read, such as an archive or a pickle.",
+        "A file is of a kind that is not read, such as an archive, a pickle or CSV.",
         example="$ printf 'PK\\003\\004' > data.jsonl",
         cure="Unpack it, or export the data as JSON lines.",
         instead=_MAKE_GOOD,

@@ -11,7 +11,7 @@ RULES = (
         "error",
         "A line holds bytes that are not UTF-8 text.",
         example='{"prompt": "Caf\udce9?", "completion": "Yes."}',
-        cure="Convert the file, such as with iconv -f WINDOWS-1252 -t UTF-8.",
+        cure="Convert the file from what it is, such as with iconv -f WINDOWS-1252 -t UTF-8.",
         instead='{"prompt": "Café?", "completion": "Yes."}',
     ),
     Rule(
@@ -93,7 +93,7 @@ RULES = (
         "J010",
         "trailing_comma",
         "error",
-        "A comma has nothing after it.",
+        "A comma has nothing after it, or stands after the record.",
         example='{"prompt": "2+2=", "completion": "4",}',
         cure="Remove the comma.",
         instead=_GOOD,
@@ -160,6 +160,15 @@ RULES = (
         example='{"prompt": "2+2=", "completion": "4", "score": 1e999}',
         cure="Write it as text, or drop the field.",
         instead='{"prompt": "2+2=", "completion": "4", "score": "1e999"}',
+    ),
+    Rule(
+        "J018",
+        "merge_conflict",
+        "error",
+        "A line is what git marks a conflict with.",
+        example=_GOOD + "\n=======\n" + _GOOD.replace("2", "3"),
+        cure="Resolve the conflict: keep the records that are right, and remove the marks.",
+        instead=_GOOD,
     ),
     Rule(
         "J021",

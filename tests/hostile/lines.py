@@ -17,7 +17,7 @@ LINES: list[Line] = [
     # One line is one object, whole.
     ("two objects", "text", b'{"text": "a"}{"text": "b"}', 14, "extra_data", "one record per line"),
     ("two with a space", "text", b'{"text": "a"} {"text": "b"}', 15, "extra_data", "one record per line"),
-    ("two with a comma", "text", b'{"text": "a"},', 14, "extra_data", "one record per line"),
+    ("two with a comma", "text", b'{"text": "a"},', 14, "trailing_comma", "a comma after the record"),
     ("a brace too many", "text", b'{"text": "a"}}', 14, "extra_data", "one record per line"),
     ("a brace too few", "text", b'{"text": "a"', 13, "cut_short", "cut short, or one record spans"),
     ("cut in a string", "text", b'{"text": "a', 10, "cut_short", "cut short or broken in two"),
@@ -37,7 +37,7 @@ LINES: list[Line] = [
     ("CSV", "text", b"instruction,output", 1, "json", "expected a value"),
     ("YAML", "text", b"text: a", 1, "json", "expected a value"),
     ("a Python dict", "text", b"{'text': 'a'}", 2, "python_notation", "write records with json.dumps"),
-    ("a merge mark", "text", b"<<<<<<< HEAD", 1, "json", "expected a value"),
+    ("a merge mark", "text", b"<<<<<<< HEAD", 1, "merge_conflict", "resolve the conflict"),
     ("a log line", "text", b"WARNING: retrying", 1, "json", "expected a value"),
     ("null", "text", b"null", 1, "not_object", "expected an object {...}, found null"),
     ("true", "text", b" true", 2, "not_object", "found true or false"),

@@ -317,7 +317,10 @@ def test_a_pipe_with_a_name() -> None:
     os.mkfifo("a.jsonl")
     with subprocess.Popen(["sh", "-c", 'printf \'{"text": "a"}\\n{"text": x}\\n\' > a.jsonl']):
         ended = hostile("a.jsonl")
-    assert (ended.code, ended.err.splitlines()[0]) == (1, "a.jsonl:2:10: J002 json: expected a value")
+    assert (ended.code, ended.err.splitlines()[0]) == (
+        1,
+        "a.jsonl:2:10: J002 json: expected a value, found 'x'",
+    )
 
 
 def test_standard_input() -> None:
@@ -341,7 +344,7 @@ def test_standard_input() -> None:
             files.GZ[:-3],
             "error: J101 truncated: a.jsonl.gz: the gz data breaks off after 28 bytes of text: ",
         ),
-        ("a.jsonl", b"\x1b[31m\n", "error: a.jsonl:1:1: J002 json: expected a value\n"),
+        ("a.jsonl", b"\x1b[31m\n", "error: a.jsonl:1:1: J002 json: expected a value, found '\\x1b'\n"),
         (
             "a.json",
             b'[{"text": "a"},]',
