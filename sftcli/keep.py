@@ -52,8 +52,8 @@ def shared_types(sources: Mapping[str, Types]) -> dict[str, str]:
             before = shared.setdefault(name, type_)
             if before != type_ and {before, type_} != {"int64", "double"}:
                 raise ConfigError(
-                    f"--keep {name}: is {_EXPECTED[before]} in the source {first!r} and {_EXPECTED[type_]} in "
-                    f"{source!r}; write it as one type, or leave it out"
+                    f"--keep {name}: is {_EXPECTED[before]} in source {first!r} and {_EXPECTED[type_]} in "
+                    f"source {source!r}; a column has one type: make them alike, or leave it out"
                 )
             shared[name] = type_ if before == "int64" else before
     return shared

@@ -71,7 +71,6 @@ class Sources:
         self.engines = self.run.engines
         self.jobs = [source.run.job for source in self.all]
         self.tokenizer = self.run.job.tokenizer
-        self._check_kept()
         self.files = list(dict.fromkeys(file for source in self.all for file in source.run.files))
         self.splits = [split for source in self.all for split in source.run.splits]
         self.input_bytes = sum(source.run.input_bytes for source in self.all)
@@ -110,17 +109,6 @@ class Sources:
             f"the sources are laid out by different templates ({self.template}); the saved tokenizer keeps "
             "its own chat template"
         )
-
-    def _check_kept(self) -> None:
-        """Raise ConfigError where a field that goes along is of one type here and of another there."""
-        first = self.all[0]
-        for source in self.all[1:]:
-            for name, type_ in source.run.job.keep.items():
-                if first.run.job.keep[name] != type_:
-                    raise ConfigError(
-                        f"--keep {name}: is {first.run.job.keep[name]} in source {first.name!r}, and {type_} in "
-                        f"source {source.name!r}; a column has one type: make them alike, or leave it out"
-                    )
 
     def inputs(self) -> list[tuple[str, str | None]]:
         """Every input file, and the name of its source where there are several."""

@@ -81,6 +81,11 @@ def weighed(tokenizer: Tokenizer, record: dict[str, Any], **options: Any) -> str
     return shown(tokenizer, rows_of(tokenizer, record, **options))
 
 
+@pytest.fixture(scope="module")
+def demo() -> Tokenizer:
+    return load_tokenizer("demo")
+
+
 HI = chat("Hi", "Hello")
 
 
@@ -169,6 +174,11 @@ def test_prompt_and_completion(small: Small) -> None:
     assert weighed(small("pad_is_eos"), record, **options) == (
         "2*0.25 +*0.25 2*0.25 =*0.25 4*2 <|endoftext|>*2"
     )
+
+
+def test_a_token_of_two_roles_has_the_weight_of_the_one_it_begins_in(demo: Tokenizer) -> None:
+    record = {"prompt": "2", "completion": "4"}  # one token of the demo tokenizer
+    assert weighed(demo, record, template="plain", loss_weight={"user": 0.5}) == "24*0.5 <|im_end|>"
 
 
 def test_segments_are_the_assistants_where_they_are_trained_and_else_the_users(small: Small) -> None:
@@ -315,11 +325,6 @@ messages = st.lists(
 role_weights = st.dictionaries(
     st.sampled_from(ROLES), st.sampled_from((0.0, 1.0, 0.1, 2.0)), min_size=1, max_size=4
 )
-
-
-@pytest.fixture(scope="module")
-def demo() -> Tokenizer:
-    return load_tokenizer("demo")
 
 
 @given(
@@ -731,13 +736,14 @@ def test_sources_have_one_type_for_a_field() -> None:
     with pytest.raises(ConfigError) as refused:
         shared_types({"a": whole, "b": text})
     assert str(refused.value) == (
-        "--keep id: is a whole number in the source 'a' and text in 'b'; write it as one type, or leave it out"
+        "--keep id: is a whole number in source 'a' and text in source 'b'; a column has one type: make them "
+        "alike, or leave it out"
     )
 
 
 def test_a_mix_keeps_what_goes_along_beside_its_rows(tmp_path: Path) -> None:
     """Shuffled, repeated, and each source with its own layout."""
-    pairs = write(tmp_path / "a.jsonl", *({"prompt": "2", "completion": "4", "id": n} for n in (1, 2)))
+    pairs = write(tmp_path / "a.jsonl", *({"prompt": "2=", "completion": "4", "id": n} for n in (1, 2)))
     talk = write(
         tmp_path / "b.jsonl", {**flagged(("user", "Hi", None), ("assistant", "Hello", 0.5)), "id": 2.5}
     )
@@ -753,7 +759,7 @@ def test_a_mix_keeps_what_goes_along_beside_its_rows(tmp_path: Path) -> None:
         for row in pq.read_table(file).to_pylist()
     ]
     assert sorted((row["id"], row["source"], row["loss_weights"]) for row in found) == [
-        *[(1.0, f"{pairs}:1", [2, 1, 1])] * 2,
-        *[(2.0, f"{pairs}:2", [2, 1, 1])] * 2,
+        *[(1.0, f"{pairs}:1", [2, 2, 1, 1])] * 2,
+        *[(2.0, f"{pairs}:2", [2, 2, 1, 1])] * 2,
         (2.5, f"{talk}:1", [0, 0, 0, 2, 2, 2, 0, 0, 0, 0, 0.5, 0.5, 0]),
     ]
