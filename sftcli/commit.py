@@ -81,7 +81,7 @@ def commit(staging: Path, out: Path, manifest: Mapping[str, Any]) -> None:
         _sync(out)
     except OSError as problem:
         _undo(out)
-        raise EnvironmentFault(f"{out}: cannot be written: {problem}") from None
+        raise EnvironmentFault(f"{out}: cannot be written: {problem.strerror or problem}") from None
 
 
 def _undo(out: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
+_MOST_BYTES = 256 << 20  # a million shards and more
 _LIBRARIES = ("fastokens", "jinja2", "msgspec", "pyarrow", "tokenizers")
 
 
@@ -111,18 +113,29 @@ def is_sealed(manifest: Mapping[str, Any], raw: bytes) -> bool:
     return pretty_json(sealed(rest)) == raw
 
 
+def manifest_bytes(path: Path) -> bytes:
+    """The bytes of a manifest. Raises ValueError, in words, for what can be none, and OSError."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+        raise ValueError("it is no plain file")
+    if status.st_size > _MOST_BYTES:
+        raise ValueError(f"it has {status.st_size:,} bytes, and no manifest has over {_MOST_BYTES:,}")
+    return path.read_bytes()
+
+
 def read_manifest(out: Path) -> dict[str, Any]:
     """The manifest of a finished dataset. Raises EnvironmentFault where there is none."""
     path = out / MANIFEST
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        manifest = msgspec.json.decode(manifest_bytes(path), type=dict[str, Any])
     except FileNotFoundError:
         raise EnvironmentFault(
             f"{out}: has no {MANIFEST}: an incomplete dataset, or none made by sftcli; "
             "run prepare again, or name the folder that it wrote"
         ) from None
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-        raise OutputError(f"{path}: cannot be read: {problem}") from None
+    except (OSError, ValueError, RecursionError) as problem:
+        reason = getattr(problem, "strerror", None) or problem
+        raise OutputError(f"{path}: cannot be read: {reason}") from None
     if not isinstance(manifest.get("files"), dict) or not isinstance(manifest.get("shards"), list):
         raise OutputError(f"{path}: not a manifest of sftcli")
     return manifest

@@ -63,10 +63,17 @@ class Counts(msgspec.Struct):
         return self.rows if self.examples is None else self.examples
 
 
+class AddedToken(msgspec.Struct):
+    text: str
+    id: Count
+
+
 class TokenizerFacts(msgspec.Struct):
     name: str
     sha256: str
     size: Count
+    added_tokens: list[AddedToken]
+    special_tokens: dict[str, str]
 
 
 class SourceFacts(msgspec.Struct):

@@ -1,6 +1,10 @@
 """sftcli verify"""
 
+import os
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Literal
 
 import click
@@ -86,7 +90,7 @@ def verify(
     if not folders:
         raise click.UsageError("name the folders that `sftcli prepare -o` wrote: sftcli verify OUT")
     if output is not None:
-        check_output_file("-o", output, folders)
+        check_output_file("-o", output, _read(folders_of(folders)))
     rules = {rule.code: rule for rule in RULES}
     on = selected(ignore=split_list(ignore, "--ignore"), rules=rules)
     asked = Asked(None if deep is None else _amount(deep), seed, strict_inputs, on)
@@ -94,6 +98,25 @@ def verify(
         found = verify_folders(folders_of(folders), asked, max_errors, lambda rows: bar.begin(rows, "row"))
     put_findings(found, rules, "json" if as_json else format_, output, color, quiet)
     return exit_code(found, rules, strict)
+
+
+def _read(folders: Sequence[str]) -> Iterator[str]:
+    """All that belongs to the folders: what their links lead to, and what they were made from."""
+    from sftcli.errors import SftcliError
+    from sftcli.manifest import read_manifest
+
+    for folder in folders:
+        yield folder
+        for root, _, names in os.walk(folder):
+            yield from (os.path.join(root, name) for name in names)
+        with suppress(SftcliError):  # the folder is judged all the same, and tells
+            manifest = read_manifest(Path(folder))
+            config, inputs = manifest.get("config"), manifest.get("inputs")
+            for source in inputs if isinstance(inputs, list) else []:
+                if isinstance(source, dict) and isinstance(source.get("file"), str):
+                    yield source["file"]
+            template = config.get("template") if isinstance(config, dict) else None
+            yield from [template] if isinstance(template, str) else []
 
 
 def _amount(text: str) -> int | Literal["all"] | None:

@@ -160,15 +160,26 @@ RULES: tuple[Rule, ...] = (
     _rule(
         "V023",
         "other_rows",
-        "Made again from its input, a row is another one (with --deep).",
+        "Made again from its input, a row is another one or stands elsewhere, or the manifest says something "
+        "else (with --deep).",
         "the labels of a row were moved by one",
     ),
     _rule(
         "V024",
         "other_bytes",
-        "Made again, a shard has the same rows in other bytes (with --deep all).",
+        "Made again, a shard has the same rows in other bytes, or another file has other bytes and other "
+        "versions made it (with --deep all).",
         "the folder was prepared with another version of pyarrow",
         "Nothing, if the versions differ. Else prepare the folder again.",
+        "warning",
+    ),
+    _rule(
+        "V025",
+        "linked_file",
+        "A file that the manifest lists, or a folder in it, is a link: its bytes are judged, but they can "
+        "change or go without the folder.",
+        "train-00000-of-00001.parquet leads to a cache",
+        "Copy the folder with what its links lead to: cp -rL.",
         "warning",
     ),
 )

@@ -1,12 +1,14 @@
 """Whether prepared folders are what their manifests say: `sftcli verify`.
 
 facts    manifest.json: its shape, its checksum, its sums
-files    every listed file: there, its size, its sha256; files that are not listed; the tokenizer
+files    every listed file: there, its size, its sha256; files that are not listed; links; the tokenizer
 shard    one shard: its columns, its rows, and how many there are
 rows     the rows of a unit: lengths, labels, ids, masks, positions
 inputs   --strict-inputs: the inputs still have the bytes that they had
 sample   --deep N: some rows made again
 again    --deep all: all of them made again
+remade   what else a manifest says, against that of the folder made again
+scratch  where it is made again
 """
 
 import glob
@@ -25,7 +27,7 @@ from sftcli.prepared import Facts
 from sftcli.rules.folder import RULES
 from sftcli.threads import cores
 from sftcli.verify.facts import check_sums, read_facts, require_manifest
-from sftcli.verify.files import check_file, check_strays, check_tokenizer
+from sftcli.verify.files import check_file, check_links, check_strays, check_tokenizer
 from sftcli.verify.inputs import check_inputs
 from sftcli.verify.shard import check_shard
 
@@ -158,3 +160,4 @@ def _checked_files(folder: Path, facts: Facts, tell: Callable[[int], None]) -> I
                 yield from check_shard(folder, shard, first_row, facts.tokenizer.size, workers, tell)
             first_row += shard.rows
     yield from check_strays(folder, facts)
+    yield from check_links(folder, facts)

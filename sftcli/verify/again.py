@@ -3,18 +3,20 @@
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
 
 from sftcli import __version__
 from sftcli.config import Config
-from sftcli.errors import DataError, UsageError
+from sftcli.config_checks import check
+from sftcli.errors import ConfigError, DataError, UsageError
 from sftcli.findings.finding import Finding
 from sftcli.manifest import MANIFEST, file_facts, libraries, read_manifest
 from sftcli.pipeline import prepare
 from sftcli.prepared import Facts
+from sftcli.verify.remade import differences
+from sftcli.verify.scratch import scratch_folder
 from sftcli.view.shards import Shard
 
 _AGAIN = "prepare the folder again"
@@ -36,8 +38,10 @@ def config_of(folder: Path, facts: Facts, output: Path | None = None) -> Config:
     if str(facts.config.get("template")).endswith((".jinja", ".j2")):
         options["template"] = "tokenizer"  # the saved one has that file's text as its own
     try:
-        return msgspec.convert(options, Config)
-    except msgspec.ValidationError as problem:
+        config = msgspec.convert(options, Config)
+        check(config)
+        return config
+    except (msgspec.ValidationError, ConfigError) as problem:
         raise UsageError(
             f"{folder / MANIFEST}: --deep: made by sftcli {facts.sftcli}, with an option that "
             f"sftcli {__version__} does not have: {problem}; take the version that made it"
@@ -52,34 +56,47 @@ def _sources(sources: Any, facts: Facts) -> Any:
     names = [source.name for source in facts.sources]
     if not isinstance(sources, list) or len(sources) != len(names):
         return sources  # which is no config
-    return [{**one, "name": name, "inputs": files.get(name, [])} for one, name in zip(sources, names, strict=True)]
+    return [
+        {**one, "name": name, "inputs": files.get(name, [])} for one, name in zip(sources, names, strict=True)
+    ]
 
 
 def check_all(folder: Path, facts: Facts) -> Iterator[Finding]:
-    """Prepare again, into a temporary folder, and compare the shards' bytes and the counts."""
-    with TemporaryDirectory(prefix="sftcli-verify-") as scratch:
-        again = Path(scratch) / "out"
+    """Prepare again, into a temporary folder, and compare the shards' bytes and all that is said of them."""
+    with scratch_folder() as scratch:
+        again = scratch / "out"
         try:
             prepare(config_of(folder, facts, again))
         except DataError as problem:
             yield cannot(folder, facts, problem)
             return
         made = read_manifest(again)
-        shards = {shard["file"] for shard in made["shards"]}
-        for shard in facts.shards:
-            path = folder / shard.file
-            if shard.file not in shards:
-                yield Finding("V023", f"is not made any more; {_AGAIN}", str(path))
-            elif made["files"][shard.file]["sha256"] != facts.files[shard.file].sha256:
-                yield _other_shard(path, again / shard.file, facts)
-        for name in sorted(shards - {shard.file for shard in facts.shards}):
-            yield Finding("V023", f"is made now, and was not then; {_AGAIN}", str(folder / name))
-        counts = msgspec.to_builtins(facts.counts)
-        for name in ("lines", "blank", "dropped", "rejected"):
-            if made["counts"][name] != counts[name]:
-                then, now = _told(counts[name]), _told(made["counts"][name])
-                told = f"its counts say {then} {name}, and made again there are {now}"
-                yield Finding("V023", f"{told}; {_AGAIN}", str(folder / MANIFEST))
+        found = [*_other_shards(folder, facts, made, again), *_other_counts(folder, facts, made)]
+        yield from found
+        # What else differs where the rows do follows from them.
+        if all(finding.code == "V024" for finding in found):
+            yield from differences(folder, read_manifest(folder), made, again, versions(facts))
+
+
+def _other_shards(folder: Path, facts: Facts, made: dict[str, Any], again: Path) -> Iterator[Finding]:
+    shards = {shard["file"] for shard in made["shards"]}
+    for shard in facts.shards:
+        path = folder / shard.file
+        if shard.file not in shards:
+            yield Finding("V023", f"is not made any more; {_AGAIN}", str(path))
+        elif made["files"][shard.file]["sha256"] != facts.files[shard.file].sha256:
+            yield _other_shard(path, again / shard.file, facts)
+    for name in sorted(shards - {shard.file for shard in facts.shards}):
+        yield Finding("V023", f"is made now, and was not then; {_AGAIN}", str(folder / name))
+
+
+def _other_counts(folder: Path, facts: Facts, made: dict[str, Any]) -> Iterator[Finding]:
+    counts = msgspec.to_builtins(facts.counts)
+    for name in ("lines", "blank", "dropped", "rejected"):
+        if made["counts"][name] != counts[name]:
+            then, now = _told(counts[name]), _told(made["counts"][name])
+            told = f"its counts say {then} {name}, and made again there are {now}"
+            yield Finding("V023", f"{told}; {_AGAIN}", str(folder / MANIFEST))
 
 
 def _other_shard(path: Path, again: Path, facts: Facts) -> Finding:
@@ -89,8 +106,7 @@ def _other_shard(path: Path, again: Path, facts: Facts) -> Finding:
             what = (
                 "is not made any more" if now is None
                 else "is made now, and was not then" if then is None
-                else "has other labels" if then[0] == now[0]
-                else "has other tokens"
+                else f"has other {_other_column(then, now)}"
             )  # fmt: skip
             message = f"made again, row {number} of this shard {what}{versions(facts)}; {_AGAIN}"
             return Finding("V023", message, str(path))
@@ -99,12 +115,19 @@ def _other_shard(path: Path, again: Path, facts: Facts) -> Finding:
     return Finding("V024", message, str(path))
 
 
-def _all_rows(path: Path) -> Iterator[tuple[list[int], list[int]]]:
+def _all_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Every row with the values of all its columns."""
     shard = Shard(path)
     for unit in range(len(shard.bounds) - 1):
-        columns = shard.read(unit, ["input_ids", "labels"])
-        for row in range(len(columns["labels"].offsets) - 1):
-            yield columns["input_ids"].row(row), columns["labels"].row(row)
+        columns = shard.arrays(unit, shard.columns)
+        for values in zip(*(column.to_pylist() for column in columns.values()), strict=True):
+            yield dict(zip(columns, values, strict=True))
+
+
+def _other_column(then: dict[str, Any], now: dict[str, Any]) -> str:
+    """The first column that differs, the tokens before all others, which follow from them."""
+    names = [name for name in ("input_ids", *then, *now) if then.get(name) != now.get(name)]
+    return {"input_ids": "tokens"}.get(names[0], names[0])
 
 
 def versions(facts: Facts) -> str:

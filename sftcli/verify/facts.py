@@ -10,7 +10,7 @@ import msgspec
 from sftcli.errors import EnvironmentFault, UsageError
 from sftcli.findings.finding import Finding
 from sftcli.findings.message import counted
-from sftcli.manifest import FORMAT_VERSION, MANIFEST, is_sealed
+from sftcli.manifest import FORMAT_VERSION, MANIFEST, is_sealed, manifest_bytes
 from sftcli.prepared import Facts
 
 _AGAIN = "prepare the folder again, or fetch an undamaged copy"
@@ -35,13 +35,12 @@ def read_facts(folder: Path) -> tuple[Facts | None, list[Finding]]:
     """
     place = str(folder / MANIFEST)
     try:
-        raw = (folder / MANIFEST).read_bytes()
-    except OSError as problem:
-        raise EnvironmentFault(f"{place}: cannot be read: {problem.strerror}") from None
-    try:
+        raw = manifest_bytes(folder / MANIFEST)
         data = json.loads(raw.decode())
         unchanged = isinstance(data, dict) and is_sealed(data, raw)
         facts = msgspec.convert(data, Facts)
+    except OSError as problem:
+        raise EnvironmentFault(f"{place}: cannot be read: {problem.strerror or problem}") from None
     except (ValueError, RecursionError, msgspec.ValidationError) as problem:
         return None, [Finding("V001", f"no manifest of sftcli: {problem}; {_AGAIN}", place)]
     found = []

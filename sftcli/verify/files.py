@@ -1,7 +1,7 @@
 """Files of a folder against the manifest: there, of that size, of that sha256, and no others."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sftcli.commit import STAGING
@@ -46,11 +46,30 @@ def check_strays(folder: Path, facts: Facts) -> Iterator[Finding]:
     listed = {*facts.files, MANIFEST}
     for root, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if Path(root, name) != folder / STAGING)
-        for name in sorted(names):
+        # What a link leads to is not walked through; where files are listed in it, they are told.
+        links = [name for name in folders if Path(root, name).is_symlink()]
+        for name in sorted([*names, *links]):
             path = Path(root, name)
-            if path.relative_to(folder).as_posix() not in listed:
+            inside = path.relative_to(folder).as_posix()
+            if inside not in listed and not (name in links and _holds(inside, listed)):
                 message = "is not listed in the manifest, and some readers take every file; move it elsewhere"
                 yield Finding("V019", message, str(path))
+
+
+def _holds(inside: str, listed: Iterable[str]) -> bool:
+    return any(name.startswith(f"{inside}/") for name in listed)
+
+
+def check_links(folder: Path, facts: Facts) -> Iterator[Finding]:
+    """Listed files that lie elsewhere; a link to the folder itself is none of them."""
+    here = folder.resolve()
+    for name in (*facts.files, MANIFEST):
+        path = folder / name
+        if path.exists() and path.resolve() != here / name:
+            message = (
+                "is a link, or lies in one: it can change or go without the folder; copy it here (cp -L)"
+            )
+            yield Finding("V025", message, str(path))
 
 
 def check_tokenizer(folder: Path, facts: Facts) -> Iterator[Finding]:
@@ -66,10 +85,20 @@ def check_tokenizer(folder: Path, facts: Facts) -> Iterator[Finding]:
         yield Finding("V018", f"is not the tokenizer that made the rows: {told}; {_AGAIN}", place)
         return
     try:
-        size = load_tokenizer(str(folder / "tokenizer")).size
+        tokenizer = load_tokenizer(str(folder / "tokenizer"))
     except TokenizerError as problem:
         yield Finding("V018", f"cannot be loaded: {problem}; {_AGAIN}", place)
         return
-    if size != facts.tokenizer.size:
-        told = f"has {size:,} ids, and the manifest says {facts.tokenizer.size:,}"
+    if tokenizer.size != facts.tokenizer.size:
+        told = f"has {tokenizer.size:,} ids, and the manifest says {facts.tokenizer.size:,}"
         yield Finding("V018", f"{told}; {_AGAIN}", place)
+    for special in sorted({*tokenizer.specials, *facts.tokenizer.special_tokens}):
+        own, then = tokenizer.specials.get(special), facts.tokenizer.special_tokens.get(special)
+        if own != then:
+            told = f"has the {special} token {own!r}, and the manifest says {then!r}"
+            yield Finding("V018", f"{told}; {_AGAIN}", str(folder / "tokenizer"))
+    for token in facts.tokenizer.added_tokens:
+        control = tokenizer.control_tokens.get(token.text)
+        if control is None or control.id != token.id:
+            told = f"has no control token {token.text!r} of the id {token.id:,}, and the manifest lists it"
+            yield Finding("V018", f"{told}; {_AGAIN}", place)

@@ -13,7 +13,7 @@ def check_inputs(facts: Facts) -> Iterator[Finding]:
     """Names are taken from the folder that we are in, as prepare took them. All bytes are read."""
     for source in facts.inputs:
         path = Path(source.file)
-        if source.sha256 is None:
+        if source.sha256 is None or source.bytes is None:
             message = "was standard input or a pipe, of which no hash was kept: it cannot be compared"
             yield Finding("V022", message, source.file)
         elif not path.is_file():
@@ -28,7 +28,7 @@ def check_inputs(facts: Facts) -> Iterator[Finding]:
                 yield Finding("V021", f"{difference}; prepare the folder again", source.file)
 
 
-def _difference(path: Path, size: int | None, sha256: str) -> str | None:
+def _difference(path: Path, size: int, sha256: str) -> str | None:
     try:
         found = path.stat().st_size
         if found != size:
