@@ -34,6 +34,8 @@ BUNDLED = {
     "chat.jsonl": ROOT / "sftcli" / "data" / "examples" / "chat.jsonl",
     "ten-faults.jsonl": DOCS / "ten-faults.jsonl",
     "gsm8k.jsonl": ROOT / "sftcli" / "data" / "examples" / "gsm8k.jsonl",
+    "configs": ROOT / "configs",
+    "sftcli": ROOT / "sftcli",
     "qa.yaml": ROOT / "configs" / "templates" / "qa.yaml",
 }
 _SHARED = Path(os.environ.get("SFTCLI_SHARED") or ROOT.parent / "shared")

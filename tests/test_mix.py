@@ -89,13 +89,16 @@ roles = st.sampled_from(["system", "user", "assistant", "tool"])
 words = st.text("ab", max_size=2)
 calls = st.one_of(st.none(), st.just([{"function": {"name": "f", "arguments": {"x": 1}}}]))
 messages = st.lists(
-    st.builds(Message, role=roles, content=words, tool_calls=calls, reasoning_content=st.sampled_from([None, "hm"])),
+    st.builds(
+        Message, role=roles, content=words, tool_calls=calls, reasoning_content=st.sampled_from([None, "hm"])
+    ),
     min_size=1,
     max_size=4,
 )
 talks = st.builds(Conversation, messages=messages, tools=st.one_of(st.none(), st.just([{"name": "f"}])))
 layouts = st.builds(
-    Conversation, segments=st.lists(st.builds(Segment, text=words, trained=st.booleans()), min_size=1, max_size=3)
+    Conversation,
+    segments=st.lists(st.builds(Segment, text=words, trained=st.booleans()), min_size=1, max_size=3),
 )
 
 
@@ -157,7 +160,8 @@ def test_copies_are_those_of_the_slow_way(rows: list[tuple[int, int]], data: st.
     weighted = data.draw(st.booleans())
     numbers_ = st.integers(1, 8).map(lambda n: Fraction(n, 2))
     shares = [
-        Share(max(data.draw(numbers_), Fraction(1)), data.draw(numbers_) if weighted else None) for _ in range(3)
+        Share(max(data.draw(numbers_), Fraction(1)), data.draw(numbers_) if weighted else None)
+        for _ in range(3)
     ]
     source = np.array([one for one, _ in rows], np.int32)
     whole = prints([value for _, value in rows])
@@ -189,7 +193,9 @@ def test_shares_are_exact() -> None:
 
 
 @given(values.filter(bool), st.integers(1, 50))
-def test_so_many_rows_are_the_whole_prompts_of_the_smallest_hashes(given_values: list[int], rows: int) -> None:
+def test_so_many_rows_are_the_whole_prompts_of_the_smallest_hashes(
+    given_values: list[int], rows: int
+) -> None:
     keys = prints(given_values)
     found = is_validation(keys, ValidationAsked(rows=rows)).tolist()
     by_hash = sorted(set(given_values), key=lambda value: tuple(prints([value])[0].tolist()))
@@ -271,7 +277,9 @@ def test_sides_do_not_depend_on_the_splits(tmp_path: Path, small_splits: Callabl
         small_splits(size)
         for wanted in ("10%", "10"):
             make(tmp_path / f"{size}-{wanted}", tmp_path / "in.jsonl", template="plain", val_size=wanted)
-            found.append({side: numbers(tmp_path / f"{size}-{wanted}", side) for side in ("train", "validation")})
+            found.append(
+                {side: numbers(tmp_path / f"{size}-{wanted}", side) for side in ("train", "validation")}
+            )
     assert found[0] == found[2]
     assert found[1] == found[3]
     files = sorted(path.name for path in (tmp_path / "1000-10%").glob("*.parquet"))
@@ -318,8 +326,7 @@ def test_a_size_that_is_none(size: str) -> None:
     with pytest.raises(ConfigError) as refused:
         load_config(None, {"val_size": size})
     assert str(refused.value) == (
-        "val_size: expected a share above 0% and below 100%, such as 1%, or a number of rows, "
-        f"found {size!r}"
+        f"val_size: expected a share above 0% and below 100%, such as 1%, or a number of rows, found {size!r}"
     )
 
 
@@ -345,7 +352,8 @@ def test_a_shuffle_is_numpys_permutation_whatever_the_splits(
 def test_shuffled_rows_are_those_that_were_put_in_order(tmp_path: Path) -> None:
     """Every column, with weights, turns, a kept field and a source, moves with its row."""
     talks = [
-        {**chat(f"{n}?", "x " * (n % 7 + 1), "and?", f"{n}!"), "id": f"r{n}", "score": n / 3} for n in range(40)
+        {**chat(f"{n}?", "x " * (n % 7 + 1), "and?", f"{n}!"), "id": f"r{n}", "score": n / 3}
+        for n in range(40)
     ]
     (tmp_path / "in.jsonl").write_bytes(jsonl(*talks))
     options = {
@@ -380,7 +388,9 @@ def test_rows_are_packed_after_they_are_shuffled(tmp_path: Path, packing: str) -
         counts = manifest(tmp_path / name)["counts"]
         assert (counts["examples"], counts["dropped"]) == (50, {})
     both = [
-        Counter(id_ for side in ("train", "validation") for text in texts(tmp_path / name, side) for id_ in text)
+        Counter(
+            id_ for side in ("train", "validation") for text in texts(tmp_path / name, side) for id_ in text
+        )
         for name in ("plain", "shuffled")
     ]
     assert both[0] == both[1]
@@ -459,9 +469,11 @@ def config_of(path: Path, text: str) -> Config:
 def prepared(tmp_path: Path, sources: list[dict[str, Any]], **options: Any) -> Path:
     """A folder made of these sources."""
     (tmp_path / "mix.yaml").write_text(yaml.safe_dump({"sources": sources, "template": "plain", **options}))
-    make(tmp_path / "out", **msgspec.structs.asdict(load_config(str(tmp_path / "mix.yaml"), {})) | {
-        "tokenizer": "demo", "output": str(tmp_path / "out")
-    })
+    make(
+        tmp_path / "out",
+        **msgspec.structs.asdict(load_config(str(tmp_path / "mix.yaml"), {}))
+        | {"tokenizer": "demo", "output": str(tmp_path / "out")},
+    )
     return tmp_path / "out"
 
 
@@ -556,7 +568,9 @@ def test_weights_are_shares_of_rows(tmp_path: Path) -> None:
 
 def test_a_validation_row_stands_once(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(records(*range(60)))
-    out = prepared(tmp_path, [{"inputs": [str(tmp_path / "a.jsonl")], "repeat": 3}], val_size="25%", shuffle=True)
+    out = prepared(
+        tmp_path, [{"inputs": [str(tmp_path / "a.jsonl")], "repeat": 3}], val_size="25%", shuffle=True
+    )
     train, held = Counter(numbers(out)), Counter(numbers(out, "validation"))
     assert set(train.values()) == {3}
     assert set(held.values()) == {1}
@@ -577,7 +591,10 @@ def test_nothing_is_lost(data: st.DataObject) -> None:
             path = Path(folder) / f"{number}.jsonl"
             blank, bad = data.draw(st.booleans()), data.draw(st.booleans())
             path.write_bytes(records(*rows) + b"\n" * blank + b'{"prompt": 1}\n' * bad)
-            source: dict[str, Any] = {"inputs": [str(path)], "repeat": data.draw(st.sampled_from([1, 1.5, 2]))}
+            source: dict[str, Any] = {
+                "inputs": [str(path)],
+                "repeat": data.draw(st.sampled_from([1, 1.5, 2])),
+            }
             if weighted:
                 source["weight"] = data.draw(st.integers(1, 3))
             if data.draw(st.booleans()):
@@ -597,12 +614,44 @@ def test_nothing_is_lost(data: st.DataObject) -> None:
             return
         facts = manifest(out)
         for counts in (facts["counts"], *facts["sources"]):
-            parts = (counts["examples"], counts["blank"], *counts["dropped"].values(), *counts["rejected"].values())
+            parts = (
+                counts["examples"],
+                counts["blank"],
+                *counts["dropped"].values(),
+                *counts["rejected"].values(),
+            )
             assert sum(parts) == counts["lines"]
         for name in ("lines", "blank", "examples"):
             assert sum(source[name] for source in facts["sources"]) == facts["counts"][name]
         assert sum(shard["rows"] for shard in facts["shards"]) == facts["counts"]["rows"]
         assert not list(check_all(out, facts_in(out)))
+
+
+def test_the_limits_and_the_rejects_are_those_of_all_sources(tmp_path: Path) -> None:
+    """--limit counts the records of all, and a bad one of any is kept aside with its own file and line."""
+    (tmp_path / "a.jsonl").write_bytes(records(1) + b"{}\n" + records(2))
+    (tmp_path / "b.jsonl").write_bytes(records(3) + b"[]\n" + records(4, 5))
+    sources = [{"inputs": [str(tmp_path / f"{name}.jsonl")]} for name in "ab"]
+    out = prepared(tmp_path, sources, limit=6, on_error="quarantine", shuffle=True)
+    assert sorted(numbers(out)) == [1, 2, 3, 4]
+    rejects = [json.loads(line) for line in (out / "rejects.jsonl").read_bytes().splitlines()]
+    assert [(Path(one["file"]).name, one["line"]) for one in rejects] == [("a.jsonl", 2), ("b.jsonl", 2)]
+    assert [(one["lines"], one["rejected"]) for one in manifest(out)["sources"]] == [
+        (3, {"missing_field": 1}),
+        (3, {"not_object": 1}),
+    ]
+
+
+def test_a_kept_field_is_of_one_type_in_all_sources(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(jsonl({"prompt": "a", "completion": "1", "id": 1}))
+    (tmp_path / "b.jsonl").write_bytes(jsonl({"prompt": "b", "completion": "2", "id": "x"}))
+    sources = [{"inputs": [str(tmp_path / f"{name}.jsonl")]} for name in "ab"]
+    with pytest.raises(ConfigError) as refused:
+        prepared(tmp_path, sources, keep=["id"])
+    assert str(refused.value) == (
+        "--keep id: is a whole number in source 'a.jsonl' and text in source 'b.jsonl'; a column has one "
+        "type: make them alike, or leave it out"
+    )
 
 
 MISTAKES = {
@@ -629,8 +678,8 @@ MISTAKES = {
     "no list": ("sources: {inputs: [a.jsonl]}", "mix.yaml:1:1: sources: expected a list, found a map"),
     "inputs beside them": (
         "inputs: [b.jsonl]\nsources:\n- inputs: [a.jsonl]",
-        "inputs: b.jsonl is given beside `sources`; make it a source of its own, or leave the config with the "
-        "sources out",
+        "inputs: b.jsonl is given beside `sources`; make it a source of its own, or leave the config with "
+        "the sources out",
     ),
     "empty inputs": ("sources:\n- inputs: []", "sources[0].inputs: names no file"),
     "no records": (
@@ -639,11 +688,13 @@ MISTAKES = {
     ),
     "less than once": (
         "sources:\n- {inputs: [a.jsonl], repeat: 0.5}",
-        "sources[0].repeat: expected 1 or more, found 0.5; to take less of a source, give all sources a weight",
+        "sources[0].repeat: expected 1 or more, found 0.5; "
+        "to take less of a source, give all sources a weight",
     ),
     "for ever": (
         "sources:\n- {inputs: [a.jsonl], repeat: .inf}",
-        "sources[0].repeat: expected 1 or more, found inf; to take less of a source, give all sources a weight",
+        "sources[0].repeat: expected 1 or more, found inf; "
+        "to take less of a source, give all sources a weight",
     ),
     "no weight": (
         "sources:\n- {inputs: [a.jsonl], weight: 0}",
@@ -709,7 +760,8 @@ def test_the_same_bytes_whatever_the_hash_seed(tmp_path: Path) -> None:
     for seed in ("0", "1"):
         code = (
             "from sftcli.cli import main\nimport sys\n"
-            "sys.argv = ['sftcli', 'prepare', '--config', 'configs/mix.yaml', '--quiet', '-o', sys.argv[1]]\nmain()"
+            "sys.argv = ['sftcli', 'prepare', '--config', 'configs/mix.yaml', '--quiet', '-o', sys.argv[1]]\n"
+            "main()"
         )
         environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(CONFIGS.parent)}
         out = tmp_path / seed
@@ -731,8 +783,8 @@ def test_killed_in_the_second_pass(tmp_path: Path) -> None:
         "import os, signal, sys\nfrom sftcli.arrange.spill import Spill\n"
         "from sftcli.config import Config\nfrom sftcli.pipeline import prepare\n"
         "Spill.rows = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "prepare(Config(inputs=[sys.argv[1]], output=sys.argv[2], tokenizer='demo', template='plain', shuffle=True),"
-        " overwrite=True)"
+        "options = dict(tokenizer='demo', template='plain', shuffle=True)\n"
+        "prepare(Config(inputs=[sys.argv[1]], output=sys.argv[2], **options), overwrite=True)"
     )
     environment = {**os.environ, "PYTHONPATH": str(CONFIGS.parent)}
     command = [sys.executable, "-c", code, str(tmp_path / "new.jsonl"), str(out)]

@@ -355,7 +355,14 @@ def test_every_input_is_a_shard(tmp_path: Path, format_: str, names: list[str]) 
     facts = manifest(out)
     sizes = [[len(ids), len(labels) - labels.count(-100)] for ids, labels in rows(out)]
     assert facts["shards"] == [
-        {"file": name, "input": str(file), "rows": 1, "tokens": tokens, "trained_tokens": trained}
+        {
+            "file": name,
+            "split": "train",
+            "input": str(file),
+            "rows": 1,
+            "tokens": tokens,
+            "trained_tokens": trained,
+        }
         for name, file, (tokens, trained) in zip(names, files, sizes, strict=True)
     ]
     assert [entry["file"] for entry in facts["inputs"]] == [str(file) for file in files]

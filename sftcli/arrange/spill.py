@@ -2,7 +2,7 @@
 
 Five bytes a token (four more with weights, four with turns) and 56 bytes a row, uncompressed, in the
 staging folder until the run ends. They are read through memory maps, whose pages are given back after
-every batch.
+some hundred rows.
 """
 
 import mmap
@@ -22,6 +22,7 @@ from sftcli.errors import EnvironmentFault
 Ints = npt.NDArray[np.int64]
 
 _PER_TOKEN = {"ids": np.int32, "trained": np.bool_, "weights": np.float32, "turns": np.int32}
+_ROWS_AT_A_TIME = 512  # that pages are held of; the system maps 64 KiB around each place that is read
 _FACTS, _CARRIED, _SIZES = "facts", "carried", "sizes"
 
 
@@ -75,14 +76,12 @@ class Spill:
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = folders
-        parts = [_table(folder / _FACTS, FACTS) for folder in folders]
-        self.facts: npt.NDArray[Any] = np.concatenate([np.zeros(0, FACTS), *parts])
-        self.split = np.repeat(np.arange(len(parts), dtype=np.int32), list(map(len, parts)))
+        self.facts, rows = _joined([folder / _FACTS for folder in folders], FACTS)
+        self.split = np.repeat(np.arange(len(folders), dtype=np.int32), rows)
         # Where each row begins in its split: among the tokens, and among the bytes of what it carries.
-        self._starts = _all_starts([part["length"] for part in parts])
-        sizes = [_table(folder / _SIZES, np.dtype(np.int32)) for folder in folders]
-        self._sizes = np.concatenate([np.zeros(0, np.int32), *sizes])
-        self._carried_starts = _all_starts(sizes)
+        self._starts = _all_starts(self.facts["length"], rows)
+        self._sizes, rows = _joined([folder / _SIZES for folder in folders], np.dtype(np.int32))
+        self._carried_starts = _all_starts(self._sizes, rows)
         self._maps: dict[Path, mmap.mmap] = {}
 
     def __len__(self) -> int:
@@ -97,16 +96,18 @@ class Spill:
         for part in np.unique(split).tolist():
             mine = np.flatnonzero(split == part)
             mine = mine[np.argsort(numbers[mine], kind="stable")]  # the disk is read in one direction
-            source = ranges(self._starts[numbers[mine]], lengths[mine])
-            target = ranges(offsets[mine], lengths[mine])
             for name, kind in _PER_TOKEN.items():
                 whole = self._map(self._folders[part] / name)
-                if whole is not None:
-                    if name not in columns:
-                        columns[name] = np.empty(int(offsets[-1]), kind)
-                    columns[name][target] = np.frombuffer(whole, kind)[source]
+                if whole is None:
+                    continue
+                column = columns.get(name)
+                if column is None:
+                    column = columns[name] = np.empty(int(offsets[-1]), kind)
+                for some in np.split(mine, range(_ROWS_AT_A_TIME, len(mine), _ROWS_AT_A_TIME)):
+                    source = ranges(self._starts[numbers[some]], lengths[some])
+                    column[ranges(offsets[some], lengths[some])] = np.frombuffer(whole, kind)[source]
+                    _give_back(whole)
         carried = self._carried(numbers, split)
-        self._give_back()
         return Rows(
             offsets=offsets,
             documents=lengths,
@@ -126,6 +127,8 @@ class Spill:
             whole = self._map(self._folders[part] / _CARRIED)
             if whole is not None:
                 rows.append(msgspec.msgpack.decode(whole[start:stop]))
+                if len(rows) % _ROWS_AT_A_TIME == 0:
+                    _give_back(whole)
         return {name: objects([row[name] for row in rows]) for name in rows[0]} if rows else {}
 
     def _map(self, path: Path) -> mmap.mmap | None:
@@ -137,11 +140,11 @@ class Spill:
                 self._maps[path] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         return self._maps[path]
 
-    def _give_back(self) -> None:
-        """Let go of the pages that were read: they would count as this process's memory."""
-        if hasattr(mmap, "MADV_DONTNEED"):
-            for whole in self._maps.values():
-                whole.madvise(mmap.MADV_DONTNEED)
+
+def _give_back(whole: mmap.mmap) -> None:
+    """Let go of the pages that were read: they would count as this process's memory."""
+    if hasattr(mmap, "MADV_DONTNEED"):
+        whole.madvise(mmap.MADV_DONTNEED)
 
 
 def ranges(starts: Ints, lengths: Ints) -> Ints:
@@ -150,13 +153,24 @@ def ranges(starts: Ints, lengths: Ints) -> Ints:
     return np.arange(int(stops[-1]) if len(stops) else 0) + np.repeat(starts - stops + lengths, lengths)
 
 
-def _all_starts(sizes: Sequence[npt.NDArray[np.int32]]) -> Ints:
-    """Where each of a split's stretches begins, split after split; each split begins at 0."""
-    return np.concatenate(
-        [np.zeros(0, np.int64), *(np.cumsum(part, dtype=np.int64) - part for part in sizes)]
-    )
+def _all_starts(sizes: npt.NDArray[np.int32], counts: Sequence[int]) -> Ints:
+    """Where each stretch begins, each split's first one at 0; `counts` are how many each split has."""
+    starts = np.cumsum(sizes, dtype=np.int64)
+    starts -= sizes
+    first = 0
+    for count in counts:
+        starts[first : first + count] -= starts[first] if count else 0
+        first += count
+    return starts
 
 
-def _table(path: Path, kind: np.dtype[Any]) -> npt.NDArray[Any]:
-    """A file's rows; none where there is no file, as of a split without rows."""
-    return np.fromfile(path, kind) if path.exists() else np.zeros(0, kind)
+def _joined(paths: Sequence[Path], kind: np.dtype[Any]) -> tuple[npt.NDArray[Any], list[int]]:
+    """The rows of all files, and how many each one has; none where there is no file."""
+    counts = [path.stat().st_size // kind.itemsize if path.exists() else 0 for path in paths]
+    table = np.empty(sum(counts), kind)
+    first = 0
+    for path, count in zip(paths, counts, strict=True):
+        if count:
+            table[first : first + count] = np.memmap(path, kind, "r", shape=(count,))
+        first += count
+    return table, counts

@@ -64,18 +64,19 @@ WHICH = (
     click.option(
         "--val-size",
         metavar="P%|N",
-        help="Put this share of all prompts, or N rows, into a split `validation`; equal prompts stay together.",
+        help="Put this share of all prompts, or N rows, into a split `validation`. Equal prompts stay "
+        "together.",
     ),
     click.option(
         "--shuffle/--no-shuffle",
         default=None,
-        help="Put the rows in a random order. Takes some 150 bytes of memory a row. [default: no-shuffle]",
+        help="Put the rows in a random order. Takes 130 bytes of memory a row. [default: no-shuffle]",
     ),
     click.option("--seed", type=int, metavar="N", help="Another number, another order. [default: 0]"),
     click.option(
         "--dedup",
         type=click.Choice(["none", "exact", "prompt"]),
-        help="Keep the first of the records that say the same, or that ask the same. Takes some 150 bytes of "
+        help="Keep the first of the records that say the same, or that ask the same. Takes 130 bytes of "
         "memory a record. [default: none]",
     ),
 )

@@ -183,7 +183,7 @@ class Dataset:
         return tuple(mark for mark, there in found.items() if there)
 
     def _source(self, shard: int, row: int, packed: bool) -> Source | None:
-        """The input that a row came from, and its line where each line of the input became one row in its place.
+        """The input that a row came from, and its line where each line of the input became one row.
 
         None where the rows of several inputs lie in any order.
         """
