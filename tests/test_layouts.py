@@ -42,7 +42,14 @@ MODELS = [
     ("qwen2_5", "qwen2_5", "chatml"),
 ]
 NO_JINJA = {"mistral", "vicuna", "zephyr"}  # trl carries none of theirs
-POLICIES = [MaskPolicy(*pair) for pair in product(get_args(TrainOn), get_args(TrainOnEos))]
+POLICIES = [
+    *(MaskPolicy(*pair) for pair in product(get_args(TrainOn), get_args(TrainOnEos))),
+    *(
+        MaskPolicy.of(train_on, ends, weights)
+        for train_on, ends in (("assistant", "turn"), ("assistant", "last"), ("last", "none"))
+        for weights in ({"user": 0.1}, {"user": 0.0}, {"user": 2.0, "assistant": 0.0})
+    ),
+]
 
 # Role templates have no layout for tools and reasoning, and say so. Length is no kind of layout.
 TALKS = {

@@ -441,7 +441,7 @@ def test_a_role_that_the_template_does_not_lay_out(demo: Tokenizer) -> None:
         (
             {"weight": 10**400},
             {"loss_weight": {"assistant": 1}},
-            f"messages[1].weight: expected 0, or a number from 1e-9 to 1e9, found {10**400}"[:99],
+            "messages[1].weight: expected 0, or a number from 1e-9 to 1e9, found " + "1" + "0" * 55 + "...0",
         ),
         (
             {"loss": 0.5},
@@ -464,7 +464,7 @@ def test_weights_of_messages_that_are_refused(
     data = write(tmp_path / "in.jsonl", record)
     with pytest.raises(BadRecordsError) as refused:
         make(tmp_path / "out", data, template="chatml", **options)
-    assert refused.value.rejects[0].message[:99] == message[:99]
+    assert refused.value.rejects[0].message == message
 
 
 # What is written

@@ -5,6 +5,7 @@ from typing import Any
 
 from sftcli.conversation import MAX_WEIGHT, MIN_WEIGHT, WEIGHTS, Message, Role
 from sftcli.parse.failure import (
+    UNSEEN,
     Names,
     Place,
     fail,
@@ -64,13 +65,7 @@ def turns(
         # Nearly all turns are just two texts; whatever is not goes the long way.
         if answers_trained is None and type(item) is dict and len(item) == 2:
             role, content = item.get(role_key), item.get(content_key)
-            if (
-                type(role) is str
-                and role in ROLES
-                and type(content) is str
-                and not content.isspace()
-                and content
-            ):
+            if type(role) is str and role in ROLES and type(content) is str and content.strip(UNSEEN):
                 messages.append(Message(ROLES[role], content))
                 continue
         messages.append(_turn(item, (*place, index), names, keys, answers_trained, weighted))
@@ -117,15 +112,15 @@ def _check_weight(value: float, name: str, place: Place, names: Names, weighted:
     """Raise RecordError for a flag that is neither 0 nor 1, unless it is a weight that can be used."""
     if name != "weight":
         cure = " (weights in between stand in `weight`)" if weighted else ""
-        raise fail("wrong_type", f"expected 0, 1, true or false, found {value}{cure}", place, names)
+        raise fail("wrong_type", f"expected 0, 1, true or false, found {shown(value)}{cure}", place, names)
     if not weighted:
         message = (
-            f"expected 0, 1, true or false, found {value}; pass --loss-weight assistant=1 to write weights "
+            f"expected 0, 1, true or false, found {shown(value)}; pass --loss-weight assistant=1 to write weights "
             "into a column `loss_weights`"
         )
         raise fail("wrong_type", message, place, names)
     if not MIN_WEIGHT <= value <= MAX_WEIGHT:
-        message = f"expected {WEIGHTS}, found {value}"
+        message = f"expected {WEIGHTS}, found {shown(value)}"
         raise fail("wrong_type", message, place, names)
 
 
