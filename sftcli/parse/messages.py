@@ -115,8 +115,8 @@ def _check_weight(value: float, name: str, place: Place, names: Names, weighted:
         raise fail("wrong_type", f"expected 0, 1, true or false, found {shown(value)}{cure}", place, names)
     if not weighted:
         message = (
-            f"expected 0, 1, true or false, found {shown(value)}; pass --loss-weight assistant=1 to write weights "
-            "into a column `loss_weights`"
+            f"expected 0, 1, true or false, found {shown(value)}; pass --loss-weight assistant=1 to write "
+            "weights into a column `loss_weights`"
         )
         raise fail("wrong_type", message, place, names)
     if not MIN_WEIGHT <= value <= MAX_WEIGHT:
