@@ -9,6 +9,13 @@ from sftcli.errors import RecordError
 Names = Mapping[str, str]  # canonical field name -> the data's own, from --field NAME=KEY
 Place = tuple[str | int, ...]  # from the record's root, in canonical names
 
+# White space, and characters that take no room: what is made of these alone says nothing.
+UNSEEN = (
+    "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007"
+    "\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\xad\u034f\u061c\u180e\u200b\u200c\u200d\u200e\u200f"
+    "\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064\u2066\u2067\u2068\u2069\ufeff"
+    "\ufe00\ufe01\ufe02\ufe03\ufe04\ufe05\ufe06\ufe07\ufe08\ufe09\ufe0a\ufe0b\ufe0c\ufe0d\ufe0e\ufe0f"
+)
 _SHOWN_KEYS = 12
 _TYPE_NAMES: dict[type, str] = {
     dict: "an object",
@@ -72,7 +79,8 @@ def shown(value: object) -> str:
 
 
 def is_blank(text: str) -> bool:
-    return not text or text.isspace()
+    """Whether nothing in a text can be seen."""
+    return not text.strip(UNSEEN)
 
 
 def _show(path: Place) -> str:

@@ -65,7 +65,12 @@ def turns(
         # Nearly all turns are just two texts; whatever is not goes the long way.
         if answers_trained is None and type(item) is dict and len(item) == 2:
             role, content = item.get(role_key), item.get(content_key)
-            if type(role) is str and role in ROLES and type(content) is str and content.strip(UNSEEN):
+            if (
+                type(role) is str
+                and role in ROLES
+                and type(content) is str
+                and not (content[:1] in UNSEEN and is_blank(content))
+            ):
                 messages.append(Message(ROLES[role], content))
                 continue
         messages.append(_turn(item, (*place, index), names, keys, answers_trained, weighted))
