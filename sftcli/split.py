@@ -247,7 +247,7 @@ def refuse_rows(
 def fit_rows(
     batch: TokenBatch, block: LineBlock, run: Run, report: SplitReport, kept: int | None
 ) -> TokenBatch:
-    """The rows of a block's batch that are written, as long as they may be; what became of the rest is counted.
+    """The rows of a block's batch that are written, as long as they may be; the others are counted.
 
     The block's lines need not be there, unless the job's fitter needs them.
     """

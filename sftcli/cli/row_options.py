@@ -72,8 +72,8 @@ LENGTH = (
     click.option(
         "--truncation",
         type=click.Choice(["drop", "error", "right", "left", "turns", "prompt"]),
-        help="What becomes of a longer row: dropped, a bad record, its start kept (right) or its end (left), its "
-        "oldest turns left out, or its prompt cut. [default: drop]",
+        help="What becomes of a longer row: dropped, a bad record, its start kept (right) or its end (left), "
+        "its oldest turns left out, or its prompt cut. [default: drop]",
     ),
     click.option(
         "--truncation-side",

@@ -12,20 +12,22 @@ from sftcli.view.row import RowView, TokenView
 
 MEANING = {
     "zero-trained": "no token of this row is trained",
-    "truncated": "the row is too long for --max-length; all of it is shown here",
+    "truncated": "the row is too long for --max-length; it is shown as --truncation leaves it",
     "no-terminator": "a trained answer is not followed by the token that ends it",
     "straddle": "a token lies across the border of what is trained",
     "wrong-label": "a label is neither its token's id nor -100; see `sftcli verify`",
     "control-text": "the data spells a control token, and has it as ordinary characters",
     TOO_LONG: "the row is longer than the model's context, and has no losses",
 }
+_WHOLE = "the row is too long for --max-length; all of it is shown here"
 _SGR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def head(view: RowView, screen: Screen) -> list[str]:
     """Where the row is from, then a line for each thing to be known of it."""
     notes = [("dropped", f"prepare leaves this row out: {view.dropped}")] if view.dropped else []
-    notes += [(mark, MEANING.get(mark, "")) for mark in view.marks]
+    meaning = {**MEANING, "truncated": _WHOLE} if view.dropped == "too_long" else MEANING
+    notes += [(mark, meaning.get(mark, "")) for mark in view.marks]
     return [title(view, screen), *(line for name, text in notes for line in note_lines(name, text, screen))]
 
 
