@@ -148,7 +148,8 @@ def load_config(path: str | None, flags: Mapping[str, Any]) -> Config:
         data = underscored(load_yaml(Path(path)), path)
         _refuse_keys_of_the_gate(data, path)
         check_keys(data, Config.__struct_fields__, path, ConfigError)
-        _check_sources(data.get("sources"), path)
+        if "sources" in data:
+            data["sources"] = _source_keys(data["sources"], path)
         convert(data, Config, path)
     data |= {key: value for key, value in flags.items() if value not in (None, (), [], {})}
     reader = data.get("profile")
@@ -161,10 +162,17 @@ def load_config(path: str | None, flags: Mapping[str, Any]) -> Config:
     return config
 
 
-def _check_sources(sources: object, path: str) -> None:
-    """Raise ConfigError for what a source of the file may not be, with the key's own place."""
-    for number, source in enumerate(sources if isinstance(sources, list) else []):
+def _source_keys(sources: object, path: str) -> object:
+    """The sources of a file, by their names in code.
+
+    Raises ConfigError for what one of them may not be, with the key's own place.
+    """
+    if not isinstance(sources, list):
+        return sources
+    found = [underscored(source, path) if isinstance(source, dict) else source for source in sources]
+    for number, source in enumerate(found):
         if isinstance(source, dict):
             here = f"sources[{number}]."
             check_keys(source, SourceOptions.__struct_fields__, path, ConfigError, here)
             convert(source, SourceOptions, path, inside=here)
+    return found

@@ -27,7 +27,7 @@ from sftcli.arrange import second
 from sftcli.arrange.asked import ValidationAsked, validation_asked
 from sftcli.arrange.order import Share, copies, in_order, is_validation, repeats
 from sftcli.arrange.prints import Fingerprint
-from sftcli.config import Config, load_config
+from sftcli.config import Config, SourceOptions, load_config
 from sftcli.conversation import Conversation, Message, Segment
 from sftcli.errors import ConfigError, DataError
 from sftcli.job import make_job
@@ -715,6 +715,12 @@ def test_a_mistake_names_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(ConfigError) as refused:
         load_config("mix.yaml", {})
     assert str(refused.value).startswith(message)
+
+
+def test_a_key_with_a_dash_is_the_same_key(tmp_path: Path) -> None:
+    (tmp_path / "mix.yaml").write_text("sources:\n- {inputs: [a.jsonl], max-records: 3, train-on: last}\n")
+    config = load_config(str(tmp_path / "mix.yaml"), {})
+    assert config.sources == [SourceOptions(inputs=["a.jsonl"], max_records=3, train_on="last")]
 
 
 def test_two_sources_of_one_name(tmp_path: Path) -> None:
