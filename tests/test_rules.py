@@ -235,7 +235,7 @@ def test_families_are_listed_and_several_rules_explained(sftcli_here: Here) -> N
     ]
     assert both.startswith(sftcli_here("rules", "J002").out)
     found = json.loads(sftcli_here("rules", "V", "J001", "--format", "json").out)
-    assert [rule["code"] for rule in found][-2:] == ["V024", "J001"]
+    assert [rule["code"][0] for rule in found] == ["V"] * (len(found) - 1) + ["J"]
     assert sftcli_here("rules", "X", "J001").code == 2
 
 

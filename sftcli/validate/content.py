@@ -1,6 +1,7 @@
 """Text -> what is wrong with its content: the rules of family C that look at characters."""
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Final, NamedTuple
@@ -54,7 +55,10 @@ _GARBLED = re.compile(
 _ODD = re.compile(f"{_UNPRINTABLE.pattern}|{_BIDI.pattern}|\ufffd|{_GARBLED.pattern}")
 _PLAIN = b"\t\n\r" + bytes(range(0x20, 0x7F))
 # A fence on a line of its own, or the first thing in a quotation or an item of a list.
-_FENCE = re.compile(r"^[ \t>]*+(?:(?:[-*+]|\d{1,9}[.)])[ \t]*+)?(`{3,}+)([^`\n]*+)$", re.MULTILINE)
+_FENCE = re.compile(
+    r"^[ \t>]*+(?:(?:[-*+]|\d{1,9}[.)])[ \t]*+)?(`{3,}+(?=[^`\n]*+$)|~{3,}+)([^\n]*+)$", re.MULTILINE
+)
+_TICKS = re.compile(r"`+|\n[ \t]*+\n")
 _MOST_LOOKS = 100  # at what may be garbled, of one text
 _MOST_SHOWN = 16  # characters before and after a place
 _SENTENCE = 400  # characters at the end of an answer that are looked at
@@ -72,6 +76,10 @@ _UNENDED = re.compile(
 )
 # A sentence that ended, and after it in the same line some words of one that did not.
 _BROKEN_OFF = re.compile(r"[.!?][\"')\]]?\s+[A-Z][^.!?\n]*\s\S+\s[a-z]+$")
+
+
+# The beginning of an item of a list, of a row of a table, of a heading, of a quotation or of code.
+_NO_SENTENCE = re.compile(r"[ \t]*+(?:[-*+\u2022|>#]|\(?\w{1,3}[.)]\s|\w[^.!?]{0,30}:\s)|\t| {4}")
 
 
 class ContentRules:
@@ -178,31 +186,68 @@ def _bidi_character(text: Text) -> Iterator[Flaw]:
 
 
 def _open_fence(text: Text) -> Iterator[Flaw]:
-    """As in CommonMark: as many backticks or more close a block, and nothing stands behind them."""
+    """As in CommonMark: as many of the same marks or more close a block, and nothing stands behind them."""
     if text.part != "answer":
         return
-    opened: re.Match[str] | None = None
-    for match in _FENCE.finditer(text.text):
-        if opened is None:
-            opened = match
-        elif len(match[1]) >= len(opened[1]) and not match[2].strip():
-            opened = None
-    if opened is not None:
-        yield Flaw("open_fence", opened.start(1), f"{opened[1]}{opened[2].strip()[:20]} is never closed")
+    fences = list(_FENCE.finditer(text.text))
+    at = 0
+    while at < len(fences):
+        opened = fences[at]
+        closed = next((later for later in range(at + 1, len(fences)) if _closes(opened, fences[later])), None)
+        if closed is None and (opened[1][0] == "`" or opened[2].strip()):
+            yield Flaw("open_fence", opened.start(1), f"{opened[1]}{opened[2].strip()[:20]} is never closed")
+            return
+        # Tildes alone that nothing closes are a line that is drawn below a title.
+        at = at + 1 if closed is None else closed + 1
+
+
+def _closes(opened: re.Match[str], other: re.Match[str]) -> bool:
+    return other[1].startswith(opened[1]) and not other[2].strip()
 
 
 def _open_think(text: Text) -> Iterator[Flaw]:
     if text.part != "answer":
         return
+    flaw = _unpaired(_THINK.finditer(text.text))
+    if flaw is None:
+        return
+    code = _code(text.text)
+    # A tag in code is talked about, unless it is the other half of one that is not.
+    ends = [end for _, end in code]
+    said = []
+    for tag in _THINK.finditer(text.text):
+        at = bisect_right(ends, tag.start())
+        if at == len(code) or tag.start() < code[at][0]:
+            said.append(tag)
+    if _unpaired(said) is not None:
+        yield flaw
+
+
+def _unpaired(tags: Iterable[re.Match[str]]) -> Flaw | None:
     opened: re.Match[str] | None = None
-    for match in _THINK.finditer(text.text):
-        if (match[0] == "<think>") == (opened is not None):
+    for tag in tags:
+        if (tag[0] == "<think>") == (opened is not None):
             what = "<think> inside <think>" if opened else "</think> without <think> before it"
-            yield Flaw("open_think", match.start(), what)
-            return
-        opened = None if opened else match
-    if opened is not None:
-        yield Flaw("open_think", opened.start(), "<think> is never closed")
+            return Flaw("open_think", tag.start(), what)
+        opened = None if opened else tag
+    return Flaw("open_think", opened.start(), "<think> is never closed") if opened else None
+
+
+def _code(text: str) -> list[tuple[int, int]]:
+    """Where code stands between as many backticks before and after it; one or two end with a paragraph."""
+    spans: list[tuple[int, int]] = []
+    opened: dict[int, int] = {}
+    for match in _TICKS.finditer(text):
+        size = len(match[0])
+        if match[0][0] != "`":
+            opened.pop(1, None)
+            opened.pop(2, None)
+        elif size in opened:
+            spans.append((opened[size], match.end()))
+            opened = {}
+        else:
+            opened[size] = match.start()
+    return spans
 
 
 def _private_key(text: Text) -> Iterator[Flaw]:
@@ -224,8 +269,15 @@ def _cut_answer(text: Text) -> Iterator[Flaw]:
     if text.part != "answer":
         return
     last = text.text.rstrip().rpartition("\n")[2][-_SENTENCE:]
+    if _NO_SENTENCE.match(last) or _in_block(text.text):
+        return
     if len(last.split()) >= 5 and (_UNENDED.search(last) or _BROKEN_OFF.search(last)):
         end = " ".join(last.split()[-4:])[-40:]
         yield Flaw(
             "cut_answer", len(text.text.rstrip()) - 1, f"the answer ends in the middle of a sentence: {end!r}"
         )
+
+
+def _in_block(text: str) -> bool:
+    """Whether a text ends inside a block of code."""
+    return sum(1 for fence in _FENCE.finditer(text) if fence[1][0] == "`") % 2 == 1

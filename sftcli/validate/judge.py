@@ -11,8 +11,9 @@ from sftcli.parse.failure import Names
 from sftcli.parse.reads import ANY_FORMAT
 from sftcli.read import LineBlock
 from sftcli.rules.catalogue import BY_NAME, RULES
-from sftcli.validate.content import ContentRules, Flaw
-from sftcli.validate.place import column_in
+from sftcli.validate.beside import all_strings, beside_of
+from sftcli.validate.content import SECRET, ContentRules, Flaw
+from sftcli.validate.place import column_of_text
 from sftcli.validate.suspects import Suspects
 from sftcli.validate.tally import Limits, Tally
 from sftcli.validate.texts import Text, texts_of
@@ -113,11 +114,17 @@ class Judge:
         """Add what is wrong with the texts of one record."""
         texts = texts_of(record, self.record_format, self._names)
         flaws = list(self._order_flaws(texts, conversation.messages))
-        if groups or self._content.needs_all:
-            flaws += [(text, flaw) for text in texts for flaw in self._content.flaws(text, groups)]
+        looked_at = [(text, groups & ~SECRET) for text in texts]
+        if groups & ~SECRET:
+            beside = beside_of(record, self.record_format, self._names)
+            looked_at += [(text, groups & ~SECRET) for text in beside]
+        if groups & SECRET:
+            # Whoever has the data has them, also where nothing is trained on them.
+            looked_at += [(text, SECRET) for text in all_strings(record)]
+        flaws += [(text, flaw) for text, some in looked_at for flaw in self._content.flaws(text, some)]
         for text, flaw in flaws:
             code = BY_NAME[flaw.name].code
-            column = column_in(raw, text.path, flaw.at) if tally.keeps(code) else None
+            column = column_of_text(raw, text, flaw.at) if tally.keeps(code) else None
             tally.add(code, flaw.message, line, column)
 
     def _order_flaws(self, texts: Sequence[Text], messages: Sequence[Message]) -> Iterator[tuple[Text, Flaw]]:

@@ -5,7 +5,7 @@ same hash once in 10^19 times. At the end they are sorted, for which some 100 by
 at once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -38,11 +38,13 @@ class Prints:
         self.line.append(np.array(lines, np.int32))
 
 
-def find_repeats(whole: Ints, prompt: Ints, file: Ints) -> Iterator[tuple[str, Ints, Ints]]:
-    """For each rule its code, the records that break it, and for each of them the one before it.
+def find_repeats(
+    whole: Ints, prompt: Ints, file: Ints, on: Collection[str]
+) -> Iterator[tuple[str, Ints, Ints]]:
+    """For each rule that is `on` its code, the records that break it, and for each the one before it.
 
     whole, prompt: int64[N], the fingerprints of all records in order. file: int64[N], each one's
-    file.
+    file. Where a record is told as a whole, its prompt alone is not told again.
     """
     first_whole, first_prompt = _firsts(whole), _firsts(prompt)
     here = np.arange(len(whole))
@@ -53,10 +55,11 @@ def find_repeats(whole: Ints, prompt: Ints, file: Ints) -> Iterator[tuple[str, I
     for code, broken, first in (
         ("D001", again, first_whole),
         ("D002", asked & differs & ~again, first_prompt),
-        ("D003", asked & elsewhere, first_prompt),
+        ("D003", asked & elsewhere & ~(again & ("D001" in on)), first_prompt),
     ):
-        records = np.flatnonzero(broken)
-        yield code, records, first[records]
+        if code in on:
+            records = np.flatnonzero(broken)
+            yield code, records, first[records]
 
 
 def _firsts(hashes: Ints) -> Ints:

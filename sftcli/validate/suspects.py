@@ -35,7 +35,7 @@ class Suspects:
         marks = {
             **dict.fromkeys(control, CONTROL),
             **dict.fromkeys(("<think>", "</think>"), THINK),
-            "```": FENCE,
+            **dict.fromkeys(("```", "~~~"), FENCE),
         }
         # Few texts at a time are found ten times faster than all together.
         tables = (dict.fromkeys(secrets, SECRET), marks, _ESCAPES)

@@ -13,13 +13,17 @@ Part = Literal["prompt", "answer", "other"]
 class Text(NamedTuple):
     """A text, the way to it from the record's root in the data's own names, and what it is.
 
-    `touches`: the answer follows it with nothing in between.
+    `touches`: the answer follows it with nothing in between. `inner`: the string at `path` is itself
+    JSON, and this is the way to the text in there. `is_key`: it is the last key of its way, and not what
+    stands under it.
     """
 
     text: str
     path: Place
     part: Part
     touches: bool = False
+    inner: Place | None = None
+    is_key: bool = False
 
     @property
     def loose_end(self) -> int | None:
@@ -76,10 +80,10 @@ def _turns(items: list[Any], place: Place, names: Names, keys: tuple[str, str]) 
     role_key, content_key = (names.get(key, key) for key in keys)
     for index, item in enumerate(items):
         role = item[role_key]
-        # A call in text is JSON, to which the rules on prose do not apply.
-        speaker = "other" if role == FUNCTION_CALL else ROLES[role]
-        part: Part = {"user": "prompt", "assistant": "answer"}.get(speaker, "other")  # type: ignore[assignment]
         yield from _field(item, "reasoning_content", "other", names, (*place, index))
+        if role == FUNCTION_CALL:
+            continue  # its content is a tool call
+        part: Part = {"user": "prompt", "assistant": "answer"}.get(ROLES[role], "other")  # type: ignore[assignment]
         content = item.get(content_key)
         here: Place = (*place, index, content_key)
         if isinstance(content, str):

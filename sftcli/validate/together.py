@@ -127,9 +127,7 @@ class Together:
         file = _joined(
             [np.full(len(part), number) for number, _, prints in self._prints for part in prints.line]
         )
-        for code, records, firsts in find_repeats(whole, prompt, file):
-            if code not in on:
-                continue
+        for code, records, firsts in find_repeats(whole, prompt, file, on):
             self._count(Counter({code: len(records)}))
             self.bad += len(records) * (code in self._limits.serious)
             room = max(0, self._limits.keep - self._warnings)
