@@ -9,7 +9,7 @@ from sftcli.config import Config
 from sftcli.crosscheck import Engines
 from sftcli.errors import ConfigError, FileError, InternalError, RecordError
 from sftcli.job import Job, make_job, open_tokenizer
-from sftcli.parse import NOTHING_READ, decode_line, make_reject
+from sftcli.parse import NOTHING_READ, decode_line, make_reject, records_in
 from sftcli.plan import STDIN, Split, plan_splits
 from sftcli.read import LineBlock, is_blank, read_blocks
 from sftcli.tokenizer import Tokenizer
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _EMPTY = ("the input is empty", "the inputs are empty")
 _SAMPLE_LINES = 100  # looked at to settle on a record format
+_MOST_HELD = 64 << 20  # bytes of bad lines that are kept while a record is looked for
 
 
 class Run:
@@ -105,15 +106,28 @@ class Run:
                     raise FileError(str(bad), code=bad.code, line=bad.line, column=bad.column)
 
     def _sample(self) -> tuple[Split, list[bytes]]:
-        """The first lines with text of the first input that has any."""
+        """The first lines with text of the first input that has any.
+
+        Where none of them is a record, the next ones that hold one, as far as there is any in a while.
+        """
         for split in self.splits:
             blocks = read_blocks(split)
             read: list[LineBlock] = []
             # A pipe cannot be read a second time.
             self._opened[split.index] = (read, blocks)
+            first: list[bytes] = []
+            held = 0
             for block in blocks:
                 read.append(block)
+                held += block.width
                 lines = [line for line in block.lines if not is_blank(line)]
-                if lines:
-                    return split, lines[:_SAMPLE_LINES]
+                for start in range(0, len(lines), _SAMPLE_LINES):
+                    some = lines[start : start + _SAMPLE_LINES]
+                    if next(records_in(some), None) is not None:
+                        return split, some
+                    first = first or some
+                if held > _MOST_HELD:
+                    break
+            if first:
+                return split, first
         return self.splits[0], []

@@ -29,7 +29,7 @@ def open_shard(path: Path, layout: Layout, format_: str, compression: str) -> It
         with _OPENERS[format_](path, layout, compression) as write:
             yield write
     except OSError as problem:
-        raise EnvironmentFault(f"{path}: cannot be written: {problem}") from None
+        raise EnvironmentFault(f"{path}: cannot be written: {problem.strerror or problem}") from None
 
 
 @contextmanager

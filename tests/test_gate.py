@@ -178,3 +178,23 @@ def test_a_split_is_named_by_its_lines() -> None:
     assert whole_run._lines_of(splits[-1]) == f"data.jsonl: lines {splits[-1].start // line + 1:,} to 1,500"
     Path("data.jsonl.gz").write_bytes(gzip.compress(jsonl(GOOD)))
     assert whole_run._lines_of(plan_splits(["data.jsonl.gz"])[0]) == "data.jsonl.gz"
+
+
+# What prepare makes of it
+
+
+@pytest.mark.parametrize("bad", [99, 100, 5_000])
+def test_prepare_reads_on_to_the_first_record_as_validate_does(bad: int, sftcli_here: Here) -> None:
+    Path("data.jsonl").write_bytes(b"{\n" * bad + jsonl(GOOD, EMPTY, GOOD))
+    ended = sftcli_here("prepare", "data.jsonl", "-t", "demo", "-o", "out", "--on-error", "skip")
+    counts = json.loads(Path("out/manifest.json").read_bytes())["counts"]
+    assert (ended.code, counts["rows"], counts["rejected"]) == (0, 2, {"cut_short": bad, "empty_answer": 1})
+    ended = sftcli_here("prepare", "data.jsonl", "-t", "demo", "-o", "other")
+    assert (ended.code, ended.err.count("J006 cut_short")) == (1, 20)
+
+
+def test_prepare_says_what_is_wrong_with_a_file_without_any_record(sftcli_here: Here) -> None:
+    Path("data.jsonl").write_bytes(b"[]\n" * 5_000)
+    ended = sftcli_here("prepare", "data.jsonl", "-t", "demo", "-o", "out", "--on-error", "skip")
+    assert ended.code == 1
+    assert "data.jsonl:1:1: " in ended.err

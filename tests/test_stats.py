@@ -989,7 +989,7 @@ def test_a_picture_that_cannot_be_written(tmp_path: Path, sftcli_here: Here) -> 
     path.symlink_to(tmp_path / "missing" / "out.svg")
     ended = sftcli_here("stats", str(CHAT), "-t", "demo", "--template", "chatml", "--plot", str(path))
     assert ended.code == 3
-    assert ended.err == f"error: {path}: cannot be written: [Errno 2] No such file or directory: '{path}'\n"
+    assert ended.err == f"error: {path}: cannot be written: No such file or directory\n"
 
 
 # Sessions

@@ -45,7 +45,7 @@ def open_spill(folder: Path) -> Iterator[Callable[[Rows], None]]:
 
             yield write
     except OSError as problem:
-        raise EnvironmentFault(f"{folder}: cannot be written: {problem}") from None
+        raise EnvironmentFault(f"{folder}: cannot be written: {problem.strerror or problem}") from None
 
 
 def _stored(rows: Rows) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def _run() -> int:
     except (MemoryError, OSError) as problem:
         if _debug():
             _put_traceback()
-        reason = "out of memory" if isinstance(problem, MemoryError) else _safe(str(problem))
+        reason = "out of memory" if isinstance(problem, MemoryError) else _safe(_in_words(problem))
         click.echo(f"{click.style('error:', fg='red', bold=True)} {reason}", err=True)
         return 3
     except Exception as problem:
@@ -142,6 +142,15 @@ def _run() -> int:
             err=True,
         )
         return 4
+
+
+def _in_words(problem: OSError) -> str:
+    """What the system says, and of which file, without its number."""
+    if problem.strerror is None:
+        return str(problem)
+    return (
+        f"{problem.filename}: {problem.strerror}" if isinstance(problem.filename, str) else problem.strerror
+    )
 
 
 def _said(problem: Exception) -> str:

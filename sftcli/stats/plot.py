@@ -84,7 +84,7 @@ def save_plot(measured: Sequence[Measured], found: Sequence[Figures], path: str,
     try:
         Path(path).write_bytes(raw)
     except OSError as problem:
-        raise EnvironmentFault(f"{path}: cannot be written: {problem}") from None
+        raise EnvironmentFault(f"{path}: cannot be written: {problem.strerror or problem}") from None
 
 
 def _drawn(measured: Sequence[Measured], found: Sequence[Figures], format_: str) -> bytes:
