@@ -47,13 +47,13 @@ def _numbers(config: Config) -> None:
 def _truncation(config: Config) -> None:
     if config.truncation != "drop" and config.max_length is None:
         raise ConfigError(
-            f"--truncation {config.truncation}: says what becomes of rows over --max-length, and none is given; "
-            "add --max-length N"
+            f"--truncation {config.truncation}: says what becomes of rows over --max-length, and none is "
+            "given; add --max-length N"
         )
     if config.truncation_side is not None and config.truncation != "prompt":
         raise ConfigError(
-            f"--truncation-side {config.truncation_side}: is the end of a prompt that is cut off; it goes with "
-            "--truncation prompt alone (--truncation left keeps the end of the whole row)"
+            f"--truncation-side {config.truncation_side}: is the end of a prompt that is cut off; it goes "
+            "with --truncation prompt alone (--truncation left keeps the end of the whole row)"
         )
 
 
