@@ -192,7 +192,7 @@ RULES = (
         "J023",
         "blank_line",
         "warning",
-        "A line is empty, or holds white space alone.",
+        "A line is empty, or holds nothing but spaces, tabs and carriage returns.",
         example=_GOOD + "\n\n" + '{"prompt": "3+3=", "completion": "6"}',
         cure="Take it out; --fix does. Line numbers and record numbers then agree.",
         instead=_GOOD + "\n" + '{"prompt": "3+3=", "completion": "6"}',
