@@ -608,8 +608,8 @@ def test_overlap_is_the_share_of_the_other_records_runs() -> None:
     shares = [
         list(other.overlaps([talk("so " + " ".join(WORDS[:n]).upper() + ", no?", "")])) for n in (16, 17, 21)
     ]
-    assert shares == [[], [(0, "first", 5, 9)], [(0, "first", 9, 9)]]
-    assert list(other.overlaps([talk("x"), talk(" ".join(WORDS[20:33]))])) == [(1, "second", 1, 1)]
+    assert shares == [[], [(0, "first", 5, 9, True)], [(0, "first", 9, 9, True)]]
+    assert list(other.overlaps([talk("x"), talk(" ".join(WORDS[20:33]))])) == [(1, "second", 1, 1, True)]
     assert list(other.overlaps([talk(" ".join(WORDS[20:32]), " ".join(WORDS[20:32]))])) == []
 
 

@@ -30,10 +30,13 @@ def write_sarif(found: Findings, rules: Mapping[str, Rule], out: TextIO, _screen
     results = list(_within_limits(_results(found.errors_first(rules), rules, codes)))
     left_out = found.counts.total() - len(results)
     invocation: dict[str, Any] = {"executionSuccessful": True}
+    told = [("note", note) for note in found.notes]
     if left_out or found.partial:
         stopped = "; reading stopped before the end of the inputs" if found.partial else ""
+        told.append(("warning", f"{left_out:,} more findings are not listed{stopped}"))
+    if told:
         invocation["toolExecutionNotifications"] = [
-            {"level": "warning", "message": {"text": f"{left_out:,} more findings are not listed{stopped}"}}
+            {"level": level, "message": {"text": shown(text)}} for level, text in told
         ]
     driver = {
         "name": "sftcli",

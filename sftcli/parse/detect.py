@@ -1,5 +1,6 @@
 """Which format the records are in, and the function that reads them."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -28,8 +29,25 @@ def detect_format(records: Sequence[dict[str, Any]], names: Names, prompt_fields
     raise RecordError(
         "unknown_format",
         f"no known record format: {there}; known are {', '.join(FORMATS)}. Name the format with "
-        "--record-format, or the fields with --field NAME=KEY (such as --field output=answer)",
+        f"--record-format, or the fields with --field NAME=KEY ({_fields_hint(records)})",
     )
+
+
+# Keys under which sets of questions and answers have them, the likeliest first.
+_ASKED = ("prompt", "question", "query", "instruction", "problem", "input", "user")
+_ANSWERED = ("completion", "response", "answer", "output", "solution", "target", "reply", "assistant")
+
+
+def _fields_hint(records: Sequence[dict[str, Any]]) -> str:
+    """The options with which the first record would be read, where its keys say so; else an example."""
+    there = {key.lower(): key for key in records[0] if isinstance(records[0][key], str)} if records else {}
+    asked = next((there[name] for name in _ASKED if name in there), None)
+    answered = next((there[name] for name in _ANSWERED if name in there), None)
+    if asked is None or answered is None:
+        return "such as --field output=answer"
+    named = (("prompt", asked), ("completion", answered))
+    pairs = [shlex.quote(f"{name}={key}") for name, key in named if name != key]
+    return "here: " + " ".join(f"--field {pair}" for pair in pairs)
 
 
 def format_of(record: Mapping[str, Any], prompt_fields: Sequence[str] = ()) -> str | None:

@@ -43,7 +43,8 @@ class Judged:
 
     `fault`: what ended the reading of its file. `unknown`: why its records are of no format.
     `has_record`: whether any line showed a format, or that it has none. `is_read`: False where the
-    run had read as many records as it was to read.
+    run had read as many records as it was to read. `is_cut`: whether lines were left unread after errors
+    enough.
     """
 
     tally: Tally
@@ -52,6 +53,7 @@ class Judged:
     unknown: Unknown | None = None
     has_record: bool = False
     is_read: bool = True
+    is_cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ def judge_split(
             if progress is not None:
                 progress(block.width)
             if tally.is_full:
+                judged.is_cut = next(iter(blocks), None) is not None
                 break
     except FileError as problem:
         judged.fault = fault_of(problem, split.file)
@@ -110,10 +113,9 @@ def _judge_more(good: list[Good], block: LineBlock, first: int, judges: Judges, 
         if place is not None:
             told.add(index)
             judged.tally.add("D004", f"the same prompt stands at {place}", first + one.at, 1)
-    for index, place, common, size in judges.other.overlaps(conversations):
-        if index not in told:
-            message = f"{common} of the {size} runs of 13 words at {place} stand here ({common / size:.0%})"
-            judged.tally.add("D005", message, first + good[index].at, 1)
+    for overlap in judges.other.overlaps(conversations):
+        if overlap.at not in told:
+            judged.tally.add("D005", str(overlap), first + good[overlap.at].at, 1)
 
 
 def fault_of(problem: FileError, file: str) -> Fault:

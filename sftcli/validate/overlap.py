@@ -3,13 +3,15 @@
 As in the decontamination of GPT-3 (Brown et al. 2020, appendix C), texts are compared by runs of 13
 words, without case and punctuation, and runs that more than 10 of the other set's records have are
 left out as common phrases. There one common run was enough; here a share of the other record's runs
-is asked for, since one run of 13 words is often a quotation. Records of fewer words are compared
-whole alone.
+is asked for, since one run of 13 words is often a quotation. The share is that of the whole record or,
+where it is larger, that of its prompt alone, so that a question is found that was answered in other words.
+Records of fewer words are compared by their prompts as a whole.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +39,10 @@ class OtherSet:
     overlap: float = OVERLAP
     places: list[str] = field(default_factory=list)
     _prompts: dict[int, int] = field(default_factory=dict)
+    # The parts that shares are counted of: each record's whole text, and its prompts. With each the
+    # record's number.
     _texts: list[str] = field(default_factory=list)
+    _records: list[int] = field(default_factory=list)
 
     def add(self, conversation: Conversation, place: str) -> None:
         """Add a record before the set is used. Of one without a known format any text may be the prompt."""
@@ -47,22 +52,24 @@ class OtherSet:
             prompts = [text for text in texts if text.count(" ") >= _FEWEST_WORDS - 1]
         for prompt in filter(None, prompts):
             self._prompts.setdefault(hash(prompt), len(self.places))
-        self._texts.append(_words_of(conversation))
+        parts = [_words_of(conversation), *(prompt for prompt in prompts if prompt.count(" ") >= WORDS - 1)]
+        self._texts += parts
+        self._records += [len(self.places)] * len(parts)
         self.places.append(place)
 
     def index(self) -> None:
         """Make the set ready, once all its records are there."""
-        runs, owner = _runs(self._texts)
-        self._texts = []
-        pairs = np.unique(np.stack([runs, owner.astype(np.uint64)]), axis=1) if len(runs) else None
-        if pairs is None:
-            self._runs, self._owner = np.zeros(0, np.uint64), np.zeros(0, np.int64)
-        else:
-            self._runs, self._owner = pairs[0], pairs[1].astype(np.int64)
-            _, which, counts = np.unique(self._runs, return_inverse=True, return_counts=True)
-            rare = counts[which] <= MOST_RECORDS
-            self._runs, self._owner = self._runs[rare], self._owner[rare]
-        self._sizes = np.bincount(self._owner, minlength=len(self.places))
+        runs, part = _runs(self._texts)
+        record = np.array(self._records, np.int64)
+        self._part_of = record
+        self._is_whole = np.diff(record, prepend=-1) > 0  # a record's first part
+        self._runs, self._owner = _pairs(runs, part)
+        # In how many records a run is: each has a whole text, which holds the runs of its prompts.
+        common, counts = np.unique(_pairs(runs, record[part])[0], return_counts=True)
+        rare = ~np.isin(self._runs, common[counts > MOST_RECORDS])
+        self._runs, self._owner = self._runs[rare], self._owner[rare]
+        self._sizes = np.bincount(self._owner, minlength=len(self._texts))
+        self._texts, self._records = [], []
         self._table = np.zeros(1 << _TABLE_BITS, np.bool_)
         self._table[_slots(self._runs)] = True
 
@@ -72,9 +79,8 @@ class OtherSet:
         found = self._prompts.get(hash(prompt)) if prompt else None
         return None if found is None else self.places[found]
 
-    def overlaps(self, conversations: Sequence[Conversation]) -> Iterable[tuple[int, str, int, int]]:
-        """For each record that holds enough of one in the other set: its index, that one's place,
-        how many of its runs are there, and how many it has."""
+    def overlaps(self, conversations: Sequence[Conversation]) -> Iterable["Overlap"]:
+        """What is told of each record that holds enough of one in the other set."""
         runs, record = _runs(list(map(_words_of, conversations)))
         near = np.flatnonzero(self._table[_slots(runs)])
         if not len(near):
@@ -91,8 +97,25 @@ class OtherSet:
             here = np.flatnonzero(both[0] == index)
             best = int(here[np.argmax(shares[here])])
             if shares[best] >= self.overlap:
-                other = int(both[1, best])
-                yield index, self.places[other], int(common[best]), int(self._sizes[other])
+                part = int(both[1, best])
+                place = self.places[self._part_of[part]]
+                whole = bool(self._is_whole[part])
+                yield Overlap(index, place, int(common[best]), int(self._sizes[part]), whole)
+
+
+class Overlap(NamedTuple):
+    """`common` of the `size` runs of the record at `place`, or of its prompt alone, are in record `at`."""
+
+    at: int
+    place: str
+    common: int
+    size: int
+    is_whole: bool
+
+    def __str__(self) -> str:
+        of = "" if self.is_whole else "of the prompt "
+        share = f"{self.common / self.size:.0%}"
+        return f"{self.common} of the {self.size} runs of 13 words {of}at {self.place} stand here ({share})"
 
 
 def prompt_of(conversation: Conversation) -> str:
@@ -135,6 +158,14 @@ def _runs(texts: Sequence[str]) -> tuple[Hashes, npt.NDArray[np.int64]]:
     owner = np.repeat(np.arange(len(texts)), sizes)
     whole = owner[:count] == owner[WORDS - 1 :]
     return runs[whole], owner[:count][whole]
+
+
+def _pairs(runs: Hashes, owner: npt.NDArray[np.int64]) -> tuple[Hashes, npt.NDArray[np.int64]]:
+    """Runs with their owners, each pair once, ordered by run."""
+    if not len(runs):
+        return np.zeros(0, np.uint64), np.zeros(0, np.int64)
+    pairs = np.unique(np.stack([runs, owner.astype(np.uint64)]), axis=1)
+    return pairs[0], pairs[1].astype(np.int64)
 
 
 def _slots(runs: Hashes) -> npt.NDArray[np.int64]:

@@ -73,7 +73,7 @@ class Together:
         self._first_line += tally.lines
         self.findings.records += tally.records
         self.bad += tally.bad
-        self.stopped_inside = tally.is_full
+        self.stopped_inside = judged.is_cut
         if judged.fault is not None:
             self._add_fault(judged.fault)
 

@@ -4,15 +4,13 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
-
-from msgspec import structs
+from dataclasses import dataclass
 
 from sftcli.config import Config
 from sftcli.errors import FileError
 from sftcli.findings.finding import Findings
 from sftcli.plan import STDIN, Split, plan_splits
-from sftcli.read import LineBlock, is_blank, read_blocks
+from sftcli.read import LineBlock, is_blank
 from sftcli.read.source import lines_before
 from sftcli.validate.forked import in_order
 from sftcli.validate.formats import FileJudges, JudgeMaker
@@ -54,7 +52,12 @@ def validate(config: Config, settings: Settings, count_all: bool = False) -> Val
     on = settings.rules_on(tokens=config.tokenizer is not None)
     limits = settings.limits(on, count_all)
     splits = plan_splits(config.inputs, _SPLIT_BYTES)
-    maker = _maker(config, settings, limits, splits)
+    other, notes = None, list[str]()
+    if settings.against:
+        from sftcli.validate.against import other_set  # most runs have none
+
+        other, notes = other_set(settings, config, splits)
+    maker = _maker(config, settings, limits, splits, other)
     task = _Task(maker, _judges_of_large_files(splits, maker), config.limit)
     # Rows go through engines with threads of their own, and --limit counts over all files.
     alone = maker.engines is not None or config.limit is not None
@@ -68,6 +71,7 @@ def validate(config: Config, settings: Settings, count_all: bool = False) -> Val
                 together.findings.partial = split is not splits[-1] or together.stopped_inside
                 break
     together.end()
+    together.findings.notes += notes
     return Validated(together.findings, together.bad, together.bad_files)
 
 
@@ -79,7 +83,9 @@ def _lines_of(split: Split) -> str:
     return f"{split.file}: lines {before + 1:,} to {max(before + 1, lines_before(split.file, split.end)):,}"
 
 
-def _maker(config: Config, settings: Settings, limits: Limits, splits: Sequence[Split]) -> JudgeMaker:
+def _maker(
+    config: Config, settings: Settings, limits: Limits, splits: Sequence[Split], other: OtherSet | None
+) -> JudgeMaker:
     tokenizer = engines = None
     if config.tokenizer is not None:
         from sftcli.crosscheck import Engines
@@ -88,29 +94,7 @@ def _maker(config: Config, settings: Settings, limits: Limits, splits: Sequence[
         tokenizer = open_tokenizer(config)
         files = {split.file for split in splits} - {STDIN}
         engines = Engines(tokenizer, config.encoder, sum(os.path.getsize(file) for file in files))
-    other = _other_set(settings, config) if settings.against else None
     return JudgeMaker(config, limits, tokenizer, engines, settings.vocab_size, other)
-
-
-def _other_set(settings: Settings, config: Config) -> OtherSet:
-    """The records of the --against files; what is wrong with them is not told here."""
-    other = OtherSet(settings.overlap)
-    nothing = Limits(frozenset(), frozenset(), 0, None)
-    plain = structs.replace(config, tokenizer=None, template=None, record_format="auto")
-    # Sets for evaluation have all sorts of fields, any of which may be the prompt.
-    any_fields = structs.replace(plain, record_format="fields")
-    for split in plan_splits(settings.against):
-        maker = JudgeMaker(plain, nothing, None, None, None, None)
-        file = FileJudges(maker)
-        for block in read_blocks(split):
-            first, judges = block.first_line, file.of(block)
-            if file.unknown is not None:
-                file = FileJudges(replace(maker, config=any_fields))
-                judges = file.of(block)
-            for at, _, conversation in judges.records.judge(block, Tally(nothing)):
-                other.add(conversation, f"{split.file}:{first + at}")
-    other.index()
-    return other
 
 
 def _judges_of_large_files(splits: Sequence[Split], maker: JudgeMaker) -> dict[str, tuple[int, FileJudges]]:
