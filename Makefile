@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORPUS ?=
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test check format docs bench test-trainers test-browser clean
+.PHONY: demo test check format docs bench test-trainers test-readers test-browser clean
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("sftcli needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
@@ -51,7 +51,14 @@ bench: $(VENV)/installed-dev
 test-trainers: $(VENV)/installed-dev
 	$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check '$(TORCH)'
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[trainers]'
-	$(BIN)/python -m pytest -q tests/trainers
+	# A thread for each process: two processes of two threads wait for one another on two cores.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto tests/trainers
+
+# What other trainers read of a folder, each in an environment of its own: they pin other versions.
+# torch is ours, so that none is downloaded that is built for CUDA.
+test-readers: test-trainers
+	sh tests/trainers/readers/install.sh $(BIN)/python .readers
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/trainers/test_readers.py
 
 # The page of `inspect --format html` in a real Chromium: Debian's, installed if missing and possible.
 test-browser: $(VENV)/installed-dev
@@ -60,4 +67,4 @@ test-browser: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -q tests/browser
 
 clean:
-	rm -rf $(VENV) out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .readers out .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -83,7 +83,7 @@ def test_cross_entropy_wants_int64_labels(tmp_path: Path) -> None:
             logits = llama()(torch.tensor(ids)[None]).logits[0]
         targets = torch.tensor(labels)
         if name == "int32":
-            with pytest.raises(RuntimeError, match="expected scalar type Long|not implemented for 'Int'"):
+            with pytest.raises(RuntimeError, match="Long or Byte, but got Int"):
                 cross_entropy(logits, targets)
             targets = targets.long()
         loss[name] = cross_entropy(logits, targets).item()
