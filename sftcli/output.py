@@ -101,7 +101,7 @@ def write_arrow_state(folder: Path, side: str, shards: Sequence[str], digest: st
 def append_rejects(path: Path, rejects: Sequence[Reject]) -> None:
     """Add bad records to rejects.jsonl, each with its place, its reason and its raw line.
 
-    `code` is the name of the rule that it breaks, and `rule` that rule's own code.
+    `code` and `name` are those of the rule that it breaks, as `validate` writes them.
     """
     from sftcli.rules.catalogue import BY_NAME
 
@@ -112,8 +112,8 @@ def append_rejects(path: Path, rejects: Sequence[Reject]) -> None:
                 "line": reject.line,
                 "column": reject.column,
                 "byte": reject.byte,
-                "code": reject.code,
-                "rule": BY_NAME[reject.code].code,
+                "code": BY_NAME[reject.code].code,
+                "name": reject.code,
                 "message": reject.message,
                 "raw": reject.raw.decode("utf-8", "backslashreplace"),
             }

@@ -610,7 +610,7 @@ def test_bad_records_are_quarantined_whole(tmp_path: Path, monkeypatch: pytest.M
         ("a.jsonl", 3, 24, len(lines[0] + lines[1]), "unknown_role", "R007", lines[2].decode().rstrip("\n")),
         ("b.jsonl", 2, 15, len(jsonl(TALKS[2])), "utf8", "J001", '{"messages": "\\xff"}'),
     ]
-    names = ("file", "line", "column", "byte", "code", "rule", "raw")
+    names = ("file", "line", "column", "byte", "name", "code", "raw")
     rejects = lines_of(Path("out/rejects.jsonl"))
     messages = [reject.pop("message") for reject in rejects]
     assert rejects == [dict(zip(names, values, strict=True)) for values in expected]
@@ -618,7 +618,8 @@ def test_bad_records_are_quarantined_whole(tmp_path: Path, monkeypatch: pytest.M
         "messages: the conversation has no messages",
         "messages[0].role: unknown role 'boss'; known: system, user, human, assistant, gpt, bot, model, "
         "tool, observation, function_response, function_call",
-        "byte 0xff is not UTF-8 (invalid start byte); convert the file to UTF-8",
+        "byte 0xff is not UTF-8 (invalid start byte); convert the file, such as with "
+            "iconv -f WINDOWS-1252 -t UTF-8",
     ]
     assert "rejects.jsonl" in manifest(Path("out"))["files"]
 

@@ -164,7 +164,7 @@ def test_warnings_are_counted_and_errors_make_bad_records(
     assert (counts["lines"], counts["rows"]) == (6, 3)
     rejects = [json.loads(line) for line in Path("out/rejects.jsonl").read_text().splitlines()]
     told = [
-        tuple(reject[name] for name in ("line", "column", "rule", "code", "message")) for reject in rejects
+        tuple(reject[name] for name in ("line", "column", "code", "name", "message")) for reject in rejects
     ]
     assert told == [
         (2, 60, "C014", "private_key", "a private key"),

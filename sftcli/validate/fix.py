@@ -1,8 +1,14 @@
 """Mends what is safe to mend, into another file: every other byte stays as it is."""
 
 import os
+from bz2 import BZ2File
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from gzip import GzipFile
 from itertools import pairwise
+from lzma import LZMAFile
+from typing import Any, BinaryIO
 
 from sftcli.config import Config
 from sftcli.errors import FileError, UsageError
@@ -41,14 +47,36 @@ def fix(config: Config, output: str, rules: frozenset[str]) -> Counter[str]:
     require_plain("--fix: -o", output)
     limits = Limits(on, frozenset(), 0, None)
     mended: Counter[str] = Counter()
-    with whole_file(output) as out:
+    with whole_file(output) as plain, _packed(output, plain) as out:
         file = FileJudges(JudgeMaker(config, limits, None, None, None, None))
         for split in splits:
             for block in read_blocks(split):
                 judge = file.of(block).records
                 good = {one.at: one for one in judge.judge(block, Tally(limits))}
-                out.writelines(_mended(block, good, judge.record_format, config.field, on, mended))
+                out.write(b"".join(_mended(block, good, judge.record_format, config.field, on, mended)))
     return mended
+
+
+@contextmanager
+def _packed(output: str, plain: BinaryIO) -> Iterator[BinaryIO]:
+    """What is written here is packed as the name of the output says; of the same text the same bytes."""
+    suffix = os.path.splitext(output.lower())[1]
+    packer: Any
+    if suffix == ".gz":
+        packer = GzipFile(filename="", mode="wb", compresslevel=6, fileobj=plain, mtime=0)
+    elif suffix == ".bz2":
+        packer = BZ2File(plain, "wb")
+    elif suffix == ".xz":
+        packer = LZMAFile(plain, "wb")  # noqa: SIM115 (closed below)
+    elif suffix == ".zst":
+        from zstandard import ZstdCompressor
+
+        packer = ZstdCompressor(write_checksum=True).stream_writer(plain, closefd=False)
+    else:
+        yield plain
+        return
+    with packer:
+        yield packer
 
 
 def _mended(

@@ -15,7 +15,7 @@ from sftcli.job import Job
 from sftcli.layout.aim import begins_with_answer
 from sftcli.parse import in_the_data
 from sftcli.read import LineBlock
-from sftcli.rendered import Rendered
+from sftcli.rendered import Outline, Rendered
 from sftcli.runs import Runs
 from sftcli.validate.judge import Good, refuse
 from sftcli.validate.tally import Tally
@@ -32,7 +32,9 @@ class TokenJudge:
         self._marks = MarkFinder(job.tokenizer)
         ids = {text: token.id for text, token in job.tokenizer.control_tokens.items()}
         self._bos = ids.get(job.tokenizer.bos or job.tokenizer.specials["bos"] or "")
-        unknown = job.tokenizer.specials["unk"] or job.tokenizer.layout.model.unk_token
+        unknown = job.tokenizer.layout.model.unk_token or job.tokenizer.specials["unk"]
+        if job.tokenizer.is_byte_level:
+            unknown = None  # whatever a model's config names so, all bytes are known
         self._unknown = job.tokenizer.reference.token_to_id(unknown) if unknown else None
         # Other values leave terminators out because they were asked to.
         self._every_end = job.config.train_on_eos in ("turn", "all")
@@ -90,7 +92,9 @@ class TokenJudge:
         said = "{} of its tokens lie across the border of an answer: they begin with white space before it"
         yield "T006", trained > 0, _Messages(said, trained)
         if self._unknown is not None:
-            count = sums(batch.ids == self._unknown, batch.offsets)
+            # The same token may be the template's own, as an eos or for padding.
+            in_data = batch.of_pieces(_is_data)
+            count = sums((batch.ids == self._unknown) & in_data, batch.offsets)
             yield "T007", count > 0, _Messages("{} of its tokens are the unknown token", count)
         if self._vocab_size is not None:
             count = sums(batch.ids >= self._vocab_size, batch.offsets)
@@ -109,6 +113,10 @@ class TokenJudge:
             at = starts[long]
             found[long] = (batch.ids[at] == self._bos) & (batch.ids[at + 1] == self._bos)
         return found
+
+
+def _is_data(outline: Outline) -> Bools:
+    return np.array([piece.content for piece in outline.pieces], np.bool_)
 
 
 class _Messages:
