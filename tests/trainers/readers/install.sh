@@ -39,7 +39,7 @@ install axolotl \
     posthog==6.7.11 backoff==2.2.1 distro==1.9.0 einops==0.8.2 scipy==1.17.1 art==6.5 numba==0.68.1 \
     llvmlite==0.50.0 axolotl-contribs-mit==0.0.6 axolotl-contribs-lgpl==0.0.7 evaluate==0.4.1 \
     responses==0.26.3 mistral-common==1.11.5 schedulefree==1.4.1 nvidia-ml-py==13.615.71 typer==0.25.1 \
-    pydantic==2.12.5 pydantic-core==2.41.5 \
+    pydantic==2.12.5 pydantic-core==2.41.5 six==1.17.0 \
     -- \
     transformers==5.16.1 datasets==4.8.4 accelerate==1.13.0 peft==0.20.0 trl==1.9.0 \
     huggingface_hub==1.17.0 pydantic==2.12.5 httpx requests aiohttp
