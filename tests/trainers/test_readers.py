@@ -1,8 +1,8 @@
 """Trainers that pin other versions than ours: what their own code reads of a folder.
 
 `make test-readers` installs LLaMA-Factory, axolotl and OLMo-core, each into an environment of its own,
-without what needs a GPU; where one is not there, its test is skipped. Megatron-Bridge and SkyRL cannot
-be imported without a GPU's libraries: their tests rest on what they document, and say so.
+without what needs a GPU; where one is not there, its test is skipped. Megatron-Bridge needs a GPU's
+libraries, and SkyRL fails to import under Python 3.11: their tests rest on what they document, and say so.
 """
 
 import json
