@@ -163,7 +163,9 @@ def place_of_key(where: str, key: str) -> str:
             if isinstance(node, yaml.SequenceNode):
                 node = node.value[int(part)]
             else:
-                mark, node = {name.value: (name.start_mark, value) for name, value in node.value}[part]
+                marks = {name.value: (name.start_mark, value) for name, value in node.value}
+                # An option is written with dashes or underscores.
+                mark, node = marks[part] if part in marks else marks[part.replace("_", "-")]
                 place = f"{where}:{mark.line + 1}:{mark.column + 1}"
     except (OSError, ValueError, LookupError, AttributeError, TypeError, yaml.YAMLError):
         pass

@@ -161,7 +161,12 @@ MISTAKES = {
         "unknown key 'max_lenght'; did you mean 'max_length'?",
     ),
     "unknown key in braces": ("{limit: 5, lmit: 7}", ":1:12", "unknown key 'lmit'; did you mean 'limit'?"),
-    "flag as key": ("max-length: 7", ":1:1", "unknown key 'max-length'; did you mean 'max_length'?"),
+    "key with a dash": ("max-lenght: 7", ":1:1", "unknown key 'max_lenght'; did you mean 'max_length'?"),
+    "key twice": (
+        "max-length: 7\nmax_length: 8",
+        "",
+        "max_length and max-length are one key; remove one of the two",
+    ),
     "another program's key": (
         "sequence_len: 7",
         ":1:1",

@@ -122,7 +122,7 @@ def test_keys_have_dashes_or_underscores(sftcli_here: Here) -> None:
 
 
 def test_prepare_says_whose_keys_those_of_the_gate_are(sftcli_here: Here) -> None:
-    Path("gate.yaml").write_text("tokenizer: demo\nmax_bad: 1%\n")
+    Path("gate.yaml").write_text("tokenizer: demo\nmax-bad: 1%\n")
     ended = sftcli_here("prepare", "data.jsonl", "--config", "gate.yaml")
     assert ended.code == 2
     assert ended.err == (
