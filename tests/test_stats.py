@@ -683,7 +683,7 @@ def test_padding_is_not_counted_and_packed_rows_are(tmp_path: Path) -> None:
     pq.write_table(pa.table({name: pa.array(rows) for name, rows in columns.items()}), shard)
 
     def change(content: dict[str, Any]) -> None:
-        content["config"]["pad"] = "max-length"
+        content["config"] |= {"pad": "max-length", "packing": "bfd", "max_length": 6}
         content["counts"]["tokens"] = 10
 
     edit_manifest(out, change)

@@ -53,21 +53,22 @@ RULES: tuple[Rule, ...] = (
     _rule(
         "V007",
         "wrong_columns",
-        "A shard's columns have other names or types than a trainer expects.",
-        "labels is list<int64>, or a column attention_mask is missing",
+        "A shard's columns have other names or types than the manifest's options make.",
+        "labels is list<int64> without --labels-dtype int64, or a column attention_mask is missing",
     ),
     _rule("V008", "null_value", "A column holds a null.", "labels is null in row 7", _BUG),
     _rule(
         "V009",
         "unequal_lengths",
-        "In a row, a column has more or fewer values than there are tokens.",
+        "In a row, a column has more or fewer values than there are tokens, answers or documents.",
         "input_ids has 12 values and labels 11",
         _BUG,
     ),
     _rule(
         "V010",
         "wrong_label",
-        "A label is neither the token's own id nor -100, or a padding token is trained.",
+        "A label is neither the id of its token (in --layout shifted of the next one) nor -100, or a padding "
+        "token is trained.",
         "input_ids [5, 9], labels [-100, 8]",
         _BUG,
     ),
@@ -88,7 +89,8 @@ RULES: tuple[Rule, ...] = (
     _rule(
         "V013",
         "wrong_attention_mask",
-        "An attention mask holds other values than 1, and 0 for padding at one end of the row.",
+        "An attention mask holds other values than 1, and 0 for padding, which is at one end of the row and "
+        "as long as --pad says.",
         "attention_mask [1, 0, 1]",
         _BUG,
     ),
@@ -96,7 +98,7 @@ RULES: tuple[Rule, ...] = (
         "V014",
         "wrong_positions",
         "Of packed rows, position_ids do not count each part from 0, seq_lengths do not add up to the "
-        "row, or the first label of a later part is trained.",
+        "row, seq_start_id does not rise from 0, or the first label of a later part is trained.",
         "seq_lengths [3, 2] and position_ids [0, 1, 2, 3, 4]",
         _BUG,
     ),
@@ -109,7 +111,8 @@ RULES: tuple[Rule, ...] = (
     _rule(
         "V016",
         "wrong_token_count",
-        "A shard has more or fewer tokens, or trained tokens, than the manifest says.",
+        "A shard has more or fewer tokens, or trained tokens, than the manifest says, or all of them more or "
+        "fewer records.",
         "the manifest says 20,329 trained tokens and the shard has 20,328",
     ),
     _rule(
@@ -181,5 +184,34 @@ RULES: tuple[Rule, ...] = (
         "train-00000-of-00001.parquet leads to a cache",
         "Copy the folder with what its links lead to: cp -rL.",
         "warning",
+    ),
+    _rule(
+        "V026",
+        "wrong_loss_mask",
+        "loss_mask holds other values than 0 and 1, is not 1 exactly where there is a label, or marks what "
+        "no token predicts.",
+        "input_ids [5, 9], loss_mask [0, 1] where the mask is that of the next token",
+        _BUG,
+    ),
+    _rule(
+        "V027",
+        "wrong_loss_weight",
+        "A loss weight is not over 0 exactly where there is a label.",
+        "labels [-100, 9], loss_weights [0.5, 1]",
+        _BUG,
+    ),
+    _rule(
+        "V028",
+        "wrong_turn",
+        "turn_ids holds a number below -1, or a message for padding.",
+        "attention_mask [1, 0], turn_ids [0, 0]",
+        _BUG,
+    ),
+    _rule(
+        "V029",
+        "wrong_length",
+        "A row has more tokens than --max-length, or its column length is not how many tokens it has.",
+        "length 3 of input_ids [5, 9]",
+        _BUG,
     ),
 )

@@ -10,11 +10,14 @@ import numpy.typing as npt
 
 from sftcli.batch import IGNORE
 from sftcli.errors import EnvironmentFault, OutputError
+from sftcli.layout import Layout as Shape
 from sftcli.manifest import MANIFEST
 from sftcli.prepared import Facts, facts_in, own_tokenizer
 from sftcli.stats.count import RowCounts, count_values, true_counts
 from sftcli.stats.measure import Layout, Measured, Reason
 from sftcli.threads import cores
+from sftcli.view.aligned import Aligned, aligned, documents_of, needed
+from sftcli.view.layouts import layout_in
 from sftcli.view.shards import OpenShards, Shard
 
 _NOT_KEPT = "a prepared folder holds ids and labels, and no turns; take the raw data"
@@ -24,7 +27,6 @@ class _Config(msgspec.Struct):
     train_on: str
     train_on_eos: str
     max_length: int | None
-    pad: str | None = None
 
 
 def measure_prepared(
@@ -39,14 +41,14 @@ def measure_prepared(
     manifest = facts_in(folder)
     config, counts = _config(folder, manifest), manifest.counts
     tell = progress(counts.rows) if progress else None
-    padded = config.pad not in (None, "none")
-    rows, opened = RowCounts(), OpenShards()
+    shape = layout_in(folder, manifest)
+    rows, opened = RowCounts(), OpenShards(shape)
     pool = ThreadPoolExecutor(cores())
     try:
         tokenizer = pool.submit(own_tokenizer, folder, manifest)
         parts = pool.map(
-            lambda part: _counted(opened.at(part[0]), part[1], padded, manifest.tokenizer.size),
-            _units(folder, manifest),
+            lambda part: _counted(opened.at(part[0]), part[1], manifest.tokenizer.size),
+            _units(folder, manifest, shape),
         )
         for found in parts:
             rows.merge(found)
@@ -101,31 +103,33 @@ def _layout(manifest: Facts, config: _Config) -> Layout:
     )
 
 
-def _units(folder: Path, manifest: Facts) -> Iterator[tuple[Path, int]]:
+def _units(folder: Path, manifest: Facts, shape: Shape) -> Iterator[tuple[Path, int]]:
     """What is counted in one go: a row group of Parquet, a record batch of an Arrow stream."""
     for facts in manifest.shards:
-        shard = Shard(folder / facts.file)
+        shard = Shard(folder / facts.file, shape)
         shard.require_rows(facts.rows)
         for unit in range(len(shard.bounds) - 1):
             yield shard.path, unit
 
 
-def _counted(shard: Shard, unit: int, padded: bool, vocabulary: int) -> RowCounts:
-    packed = "seq_lengths" in shard.columns
-    names = ["input_ids", "labels", *["attention_mask"] * padded, *["seq_lengths"] * packed]
-    columns = shard.read(unit, names)
-    ids, offsets = columns["input_ids"].values, columns["input_ids"].offsets
-    trained = columns["labels"].values != IGNORE
-    _require_ids(shard, ids, columns["labels"].values, trained, vocabulary)
-    lengths = np.diff(offsets)
-    if padded:
-        mask = columns["attention_mask"].values.astype(np.bool_)
-        lengths = true_counts(mask, offsets)
+def _counted(shard: Shard, unit: int, vocabulary: int) -> RowCounts:
+    shape = shard.layout
+    names = needed(shape, padding=shape.padding is not None)
+    packed = [name for name in ("seq_lengths", "seq_start_id") if name in shape.names and shape.packed]
+    columns = shard.read(unit, [*names, *packed])
+    rows = aligned(columns, shape)
+    trained = rows.trained
+    _require_ids(shard, rows.ids, rows.labels, trained, vocabulary)
     counts = RowCounts()
-    counts.add(ids, trained, offsets, lengths)
-    if packed:
-        count_values(counts.documents, columns["seq_lengths"].values)
+    counts.add(rows.ids, trained, rows.offsets, _lengths(rows))
+    documents = documents_of(columns, np.diff(rows.offsets)) if packed else None
+    if documents is not None:
+        count_values(counts.documents, documents.values)
     return counts
+
+
+def _lengths(rows: Aligned) -> npt.NDArray[np.int64]:
+    return np.diff(rows.offsets) if rows.real is None else true_counts(rows.real, rows.offsets)
 
 
 def _require_ids(

@@ -3,7 +3,8 @@
 facts    manifest.json: its shape, its checksum, its sums
 files    every listed file: there, its size, its sha256; files that are not listed; links; the tokenizer
 shard    one shard: its columns, its rows, and how many there are
-rows     the rows of a unit: lengths, labels, ids, masks, positions
+rows     the rows of a unit: their columns, and how long these are
+tokens   the tokens in them: labels, ids, masks, positions, weights
 inputs   --strict-inputs: the inputs still have the bytes that they had
 sample   --deep N: some rows made again
 again    --deep all: all of them made again
@@ -13,13 +14,13 @@ scratch  where it is made again
 
 import glob
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sftcli.errors import UsageError
+from sftcli.errors import OutputError, UsageError
 from sftcli.findings.finding import Finding, Findings
 from sftcli.findings.message import counted
 from sftcli.manifest import MANIFEST
@@ -29,7 +30,8 @@ from sftcli.threads import cores
 from sftcli.verify.facts import check_sums, read_facts, require_manifest
 from sftcli.verify.files import check_file, check_links, check_strays, check_tokenizer
 from sftcli.verify.inputs import check_inputs
-from sftcli.verify.shard import check_shard
+from sftcli.verify.rows import contract_of
+from sftcli.verify.shard import check_examples, check_shard
 
 _WARNINGS = {rule.code for rule in RULES if rule.severity == "warning"}
 
@@ -151,13 +153,35 @@ def _checked_files(folder: Path, facts: Facts, tell: Callable[[int], None]) -> I
                 yield finding
         if sound:
             yield from check_tokenizer(folder, facts)
-        first_row = 0
-        for name, shard in shards.items():
-            finding = checked[name].result()
-            if finding is not None:
-                yield finding
-            else:
-                yield from check_shard(folder, shard, first_row, facts.tokenizer.size, workers, tell)
-            first_row += shard.rows
+        yield from _checked_shards(folder, facts, workers, tell, checked)
     yield from check_strays(folder, facts)
     yield from check_links(folder, facts)
+
+
+def _checked_shards(
+    folder: Path,
+    facts: Facts,
+    workers: Executor,
+    tell: Callable[[int], None],
+    checked: Mapping[str, Future[Finding | None]],
+) -> Iterator[Finding]:
+    """The files of shards, as they were `checked`, and the rows in those that are as they were."""
+    try:
+        contract = contract_of(folder, facts)
+    except OutputError as problem:
+        yield Finding("V001", str(problem).partition(": ")[2], str(folder / MANIFEST))
+        return
+    first_row, documents = 0, 0
+    counted_all = True
+    for shard in facts.shards:
+        found = None
+        finding = checked[shard.file].result()
+        if finding is not None:
+            yield finding
+        else:
+            found = yield from check_shard(folder, shard, first_row, contract, workers, tell)
+        counted_all &= found is not None
+        documents += found or 0
+        first_row += shard.rows
+    if counted_all:
+        yield from check_examples(folder, facts, contract, documents)

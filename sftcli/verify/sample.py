@@ -18,8 +18,9 @@ from sftcli.run import Run
 from sftcli.sources import Sources
 from sftcli.split import fit_rows, refuse_rows, render_block
 from sftcli.verify.again import cannot, config_of, versions
+from sftcli.view.aligned import Lists
 from sftcli.view.marks import sums
-from sftcli.view.shards import Lists, Shard
+from sftcli.view.shards import Shard
 
 _AGAIN = "prepare the folder again"
 

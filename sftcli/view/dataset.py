@@ -1,26 +1,32 @@
 """Rows of a prepared folder, found without reading the rows before them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from sftcli.batch import IGNORE
 from sftcli.errors import UsageError
 from sftcli.manifest import MANIFEST
 from sftcli.prepared import facts_in, own_tokenizer
 from sftcli.tokenizer import Tokenizer
+from sftcli.view.aligned import APART, Lists, aligned, documents_of, in_place, needed, of_read
 from sftcli.view.facts import facts_of
 from sftcli.view.find import TokenSearch, has_control_text, id_readings, id_text
+from sftcli.view.layouts import layout_in
 from sftcli.view.marks import Bools, Ints, Mark, MarkFinder
-from sftcli.view.row import RowView, Source, check_ids, row_from_columns
+from sftcli.view.row import RowView, Source, check_ids, row_from_columns, shortest
 from sftcli.view.select import Bound, Candidates, Chunk, Selection
-from sftcli.view.shards import Lists, Shard, Tokens
+from sftcli.view.shards import Shard, Tokens
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Columns of lists that say more of the tokens, or of documents.
+_LISTS = ("turn_ids", "loss_weights", "seq_lengths", "seq_start_id")
 _NUMBERS_AT_A_TIME = 1 << 20
 # Why a shard cannot tell which of its rows have these marks.
 _NOT_IN_A_SHARD: dict[Mark, str] = {
@@ -57,7 +63,8 @@ class Dataset:
         self.tell: Callable[[int], None] = lambda done: None
         self._marks = MarkFinder(self.tokenizer)
         self._open: dict[int, Shard] = {}
-        self._last: tuple[_Unit, dict[str, Lists]] | None = None
+        self._layout = layout_in(folder, self.manifest)
+        self._last: tuple[_Unit, dict[str, Lists], dict[str, pa.Array]] | None = None
 
     @property
     def facts(self) -> dict[str, str]:
@@ -85,16 +92,26 @@ class Dataset:
 
     def view(self, item: int) -> RowView:
         """Row `item`, from 0. Rows near one another are read from disk once."""
-        unit, columns = self._around(item)
-        row = {name: column.row(item - unit.first) for name, column in columns.items()}
-        documents = row.get("seq_lengths", [])
+        unit, columns, others = self._around(item)
+        lists = {name: column.of_row(item - unit.first) for name, column in columns.items()}
+        more = {name: column.slice(item - unit.first, 1).to_pylist()[0] for name, column in others.items()}
+        tokens, layout = aligned(lists, self._layout), self._layout
+        documents = documents_of(lists, tokens.lengths) if layout.packed else None
+        read, answers = lists["input_ids"], lists[needed(layout, padding=False)[1]]
+        turns, weights = lists.get("turn_ids"), lists.get("loss_weights")
         view = row_from_columns(
-            *(self.tokenizer, row["input_ids"], row["labels"], item),
-            source=self._source(unit.shard, item, packed="seq_lengths" in row),
-            attention_mask=row.get("attention_mask"),
-            documents=documents,
+            *(self.tokenizer, tokens.ids, tokens.labels, item),
+            source=self._source(unit.shard, item),
+            attention_mask=None if tokens.real is None else tokens.real.tolist(),
+            documents=() if documents is None else documents.row(0),
+            turns=None if turns is None else of_read(turns, answers, layout, -1).tolist(),
+            weights=None
+            if weights is None
+            else [shortest(weight) for weight in in_place(weights, read, layout, 0)],
         )
-        return replace(view, marks=self._found_marks(view))
+        if layout.kind in APART:
+            view = replace(view, answer=len(read.values))
+        return _with_fields(replace(view, marks=self._found_marks(view)), more, layout.packed)
 
     def chunks(self, selection: Selection, candidates: Candidates, bound: Bound) -> Iterator[Chunk[int]]:
         """Raises UsageError for what a shard cannot tell, with what to do instead."""
@@ -131,8 +148,9 @@ class Dataset:
         if "zero-trained" in selection.marks:
             kept &= tokens.trained_counts == 0
         if "no-terminator" in selection.marks:
-            check_ids(self.tokenizer, tokens.ids.values)
-            kept &= self._marks.unended(tokens.ids.values, tokens.labels.values != IGNORE, tokens.ids.offsets)
+            rows = tokens.all
+            check_ids(self.tokenizer, rows.ids)
+            kept &= self._marks.unended(rows.ids, rows.trained, rows.offsets)
         if "control-text" in selection.marks and kept.any():
             kept &= self._text_search.with_control_text(*tokens.text_ids)
         if selection.text and kept.any():
@@ -158,10 +176,21 @@ class Dataset:
         found = np.zeros(unit.stop - unit.first, np.bool_)
         for key, values in readings.items():
             ids = shard.arrays(unit.unit, [key])[key].to_pylist()
-            found |= np.array([id_text(own) in values for own in ids], np.bool_)
+            found |= np.array(
+                [
+                    any(id_text(one) in values for one in (own if isinstance(own, list) else [own]))
+                    for own in ids
+                ],
+                np.bool_,
+            )
         return found
 
     def _refuse_unknown(self, selection: Selection) -> None:
+        if self._layout.kind == "steps" and "no-terminator" in selection.marks:
+            raise UsageError(
+                "--only no-terminator: each row of this folder (--layout steps) answers with one token; name "
+                "the raw data, with the options that it was prepared with"
+            )
         for mark in selection.marks:
             if mark in _NOT_IN_A_SHARD:
                 raise UsageError(
@@ -174,15 +203,17 @@ class Dataset:
         ids = np.array([token.id for token in view.tokens], np.int64)
         trained = np.array([token.trained for token in view.tokens], np.bool_)
         labels = np.array([token.label for token in view.tokens], np.int64)
+        is_step = self._layout.kind == "steps"  # which ends an answer once
         found: dict[str, bool] = {
             "wrong-label": bool((trained & (labels != ids)).any()),
             "zero-trained": not trained.any(),
-            "no-terminator": bool(self._marks.unended(ids, trained, np.array([0, len(ids)]))[0]),
+            "no-terminator": not is_step
+            and bool(self._marks.unended(ids, trained, np.array([0, len(ids)]))[0]),
             "control-text": has_control_text(self.tokenizer, ids.tolist()),
         }
         return tuple(mark for mark, there in found.items() if there)
 
-    def _source(self, shard: int, row: int, packed: bool) -> Source | None:
+    def _source(self, shard: int, row: int) -> Source | None:
         """The input that a row came from, and its line where each line of the input became one row.
 
         None where the rows of several inputs lie in any order.
@@ -191,7 +222,9 @@ class Dataset:
         if file is None:
             return None
         one_side = len({s.split for s in self._shards}) == 1
-        if packed or not one_side or self.manifest.counts.lines != self.rows:
+        config, counts = self.manifest.config, self.manifest.counts
+        moved = self._layout.packed or self._layout.kind == "steps" or config.get("shuffle")
+        if moved or not one_side or not counts.lines == counts.standing == self.rows:
             return Source(file, None)
         before = (s.rows for s in self._shards[:shard] if s.input == file)
         return Source(file, sum(before) + row - self._bounds[shard] + 1)
@@ -199,7 +232,7 @@ class Dataset:
     def _shard(self, index: int) -> Shard:
         if index not in self._open:
             facts = self._shards[index]
-            shard = Shard(self.folder / facts.file)
+            shard = Shard(self.folder / facts.file, self._layout)
             shard.require_rows(facts.rows)
             self._open = {index: shard}
         return self._open[index]
@@ -216,17 +249,40 @@ class Dataset:
                 if begin < stop and end > candidates.start and named:
                     yield _Unit(index, unit, begin, end)
 
-    def _around(self, row: int) -> tuple[_Unit, dict[str, Lists]]:
-        """The unit that holds a row, and its columns."""
+    def _around(self, row: int) -> "tuple[_Unit, dict[str, Lists], dict[str, pa.Array]]":
+        """The unit that holds a row, its columns of a value for each token or document, and the others."""
         if self._last is None or not self._last[0].first <= row < self._last[0].stop:
             index = int(np.searchsorted(self._bounds, row, "right")) - 1
             shard, first = self._shard(index), self._bounds[index]
             unit = shard.unit_of(row - first)
             begin, end = (shard.bounds[unit : unit + 2] + first).tolist()
-            optional = [name for name in ("attention_mask", "seq_lengths") if name in shard.columns]
-            columns = shard.read(unit, ["input_ids", "labels", *optional])
-            self._last = _Unit(index, unit, begin, end), columns
+            layout = self._layout
+            names = dict.fromkeys(
+                [*needed(layout, padding=True), *(name for name in _LISTS if name in layout.names)]
+            )
+            columns = shard.read(unit, list(names))
+            others = shard.arrays(
+                unit, [name for name in layout.names if name in ("source", "length", *layout.kept)]
+            )
+            self._last = _Unit(index, unit, begin, end), columns, others
         return self._last
+
+
+def _with_fields(view: RowView, more: Mapping[str, Any], packed: bool) -> RowView:
+    """The row with what went along with its record, or with its documents'."""
+    places = more.get("source")
+    values = [(name, value) for name, value in more.items() if name != "source"]
+    fields = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in values)
+    if packed:
+        return replace(view, fields=fields, sources=tuple(map(_source_of, places or ())))
+    source = view.source if places is None else _source_of(places)
+    return replace(view, fields=fields, source=source, id=id_text(more.get("id")))
+
+
+def _source_of(place: str) -> Source:
+    """What a column `source` says: the file, and the line where that is a number."""
+    file, _, line = str(place).rpartition(":")
+    return Source(file, int(line)) if line.isascii() and line.isdigit() else Source(str(place), None)
 
 
 def _inside(numbers: Ints, candidates: Candidates) -> Bools:

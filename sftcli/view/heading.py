@@ -1,11 +1,11 @@
 """What stands above and below a row in every view: where it is from, its notes, its counts."""
 
+import json
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
 
-from sftcli.view.cells import one_line, width_of
+from sftcli.view.cells import ASCII, UNICODE, one_line, width_of
 from sftcli.view.loss import TOO_LONG, mean_loss
 from sftcli.view.page import Screen
 from sftcli.view.row import RowView, TokenView
@@ -20,6 +20,7 @@ MEANING = {
     TOO_LONG: "the row is longer than the model's context, and has no losses",
 }
 _WHOLE = "the row is too long for --max-length; all of it is shown here"
+_MOST_OF_FIELD = 60
 _SGR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -28,7 +29,18 @@ def head(view: RowView, screen: Screen) -> list[str]:
     notes = [("dropped", f"prepare leaves this row out: {view.dropped}")] if view.dropped else []
     meaning = {**MEANING, "truncated": _WHOLE} if view.dropped == "too_long" else MEANING
     notes += [(mark, meaning.get(mark, "")) for mark in view.marks]
-    return [title(view, screen), *(line for name, text in notes for line in note_lines(name, text, screen))]
+    found = [title(view, screen)]
+    if view.fields and not view.documents:
+        found.append(joined([_field(name, value, screen.ascii_only) for name, value in view.fields], screen))
+    return [*found, *(line for name, text in notes for line in note_lines(name, text, screen))]
+
+
+def _field(name: str, value: object, ascii_only: bool) -> str:
+    """A value that goes along with a row, no longer than a heading may be."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    if len(text) > _MOST_OF_FIELD:
+        text = f"{text[:_MOST_OF_FIELD]}{(ASCII if ascii_only else UNICODE).cut}"
+    return f"{one_line(name, ascii_only)} {one_line(text, ascii_only)}"
 
 
 def title(view: RowView, screen: Screen) -> str:
@@ -90,15 +102,28 @@ def joined(parts: Sequence[str], screen: Screen) -> str:
     return "\n".join(lines)
 
 
-def documents(view: RowView) -> Iterator[tuple[str, Sequence[TokenView]]]:
-    """(heading, tokens) of each packed row; a row that is not packed is one part without a heading."""
-    if not view.documents:
+def documents(view: RowView, ascii_only: bool = False) -> Iterator[tuple[str, Sequence[TokenView]]]:
+    """(heading, tokens) of each packed row, or of what is read and what is answered.
+
+    Any other row is one part without a heading.
+    """
+    if view.answer is not None:
+        for name, part in (("input_ids", view.tokens[: view.answer]), ("labels", view.tokens[view.answer :])):
+            yield f"{name}, {number(len(part), 'token')}", part
+        return
+    bounds = view.bounds
+    if not bounds:
         yield "", view.tokens
         return
-    last = 0
-    for index, stop in enumerate(accumulate(view.documents)):
-        part = view.tokens[last:stop]
-        yield f"document {index + 1:,} of {len(view.documents):,}, {number(len(part), 'token')}", part
-        last = stop
-    if rest := view.tokens[last:]:
+    if first := bounds[0][0]:
+        yield f"before the documents, {number(first, 'token')}", view.tokens[:first]
+    for index, (start, stop) in enumerate(bounds):
+        part = view.tokens[start:stop]
+        facts = [f"document {index + 1:,} of {len(bounds):,}", number(len(part), "token")]
+        facts += [one_line(source.place, ascii_only) for source in view.sources[index : index + 1]]
+        for name, values in view.fields:
+            if isinstance(values, tuple) and index < len(values):
+                facts.append(_field(name, values[index], ascii_only))
+        yield ", ".join(facts), part
+    if rest := view.tokens[bounds[-1][1] :]:
         yield f"after the documents, {number(len(rest), 'token')}", rest

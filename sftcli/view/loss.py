@@ -8,7 +8,6 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -146,8 +145,8 @@ def mean_loss(view: RowView) -> float | None:
 
 def _documents(view: RowView) -> Iterator[list[TokenView]]:
     """The tokens that see each other, without padding."""
-    sizes = view.documents or (len(view.tokens),)
-    for first, last in pairwise((*accumulate(sizes, initial=0), len(view.tokens))):
+    bounds = view.bounds or [(0, len(view.tokens))]
+    for first, last in bounds:
         yield [token for token in view.tokens[first:last] if not token.padding]
 
 

@@ -37,7 +37,7 @@ def show_runs(view: RowView, screen: Screen) -> str:
     A text that is too long for the line is cut in the middle, with the number of characters that
     are left out. A run ends where a packed document ends.
     """
-    parts = [(heading, _runs(tokens)) for heading, tokens in documents(view)]
+    parts = [(heading, _runs(tokens)) for heading, tokens in documents(view, screen.ascii_only)]
     runs = [run for _, found in parts for run in found]
     names = _Row("range", "tokens", "mask", "loss" if any(run.loss for run in runs) else "")
     rows = [names, *(_Row(run.range, run.tokens, run.mask, run.loss) for run in runs)]

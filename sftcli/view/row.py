@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Literal, NoReturn
 
 import numpy as np
@@ -78,7 +78,10 @@ class RowView:
     """One row; `row` is its number, from 0.
 
     `id` is the record's own, where it has one. `documents` are the lengths of the rows that were
-    packed into this one, empty where none were. `dropped`: why `prepare` would leave the row out,
+    packed into this one, empty where none were; `sources` is where each came from, where that is known.
+    `fields` are a row's other values, by name: its length, and what went along with the record (a tuple,
+    of a value for each document, where rows are packed). `answer`: of a row whose answer does not lie
+    beside what is read, the place where it begins. `dropped`: why `prepare` would leave the row out,
     None where it would not. `marks` name what is to be known of the row, such as "straddle" or
     "control-text".
     """
@@ -88,13 +91,22 @@ class RowView:
     tokens: tuple[TokenView, ...]
     id: str | None = None
     documents: tuple[int, ...] = ()
+    sources: tuple[Source, ...] = ()
+    fields: tuple[tuple[str, object], ...] = ()
+    answer: int | None = None
     dropped: str | None = None
     marks: tuple[str, ...] = ()
 
     @property
+    def bounds(self) -> list[tuple[int, int]]:
+        """Where each document begins and ends, which padding may stand before."""
+        first = next((token.i for token in self.tokens if not token.padding), 0)
+        return list(pairwise(accumulate(self.documents, initial=first)))
+
+    @property
     def counts(self) -> Counts:
         turns = {token.turn for token in self.tokens if token.turn is not None}
-        known = any(token.origin is not None for token in self.tokens)
+        known = bool(turns) or any(token.origin is not None for token in self.tokens)
         trained = sum(token.trained for token in self.tokens)
         tokens = sum(not token.padding for token in self.tokens)
         return Counts(tokens, trained, len(turns) if known else None)
@@ -157,11 +169,14 @@ def row_from_columns(
     source: Source | None = None,
     attention_mask: Sequence[int] | npt.NDArray[np.integer] | None = None,
     documents: Sequence[int] = (),
+    turns: Sequence[int] | None = None,
+    weights: Sequence[float] | None = None,
 ) -> RowView:
-    """A row of a prepared folder, which holds ids and labels alone.
+    """A row of a prepared folder, whose labels lie beside the ids of which they are.
 
     Tokens whose `attention_mask` is 0 are padding. `documents` are the lengths of the rows that
-    were packed into this one. Raises TokenizerError for an id or label that the tokenizer does not have.
+    were packed into this one. `turns` are the tokens' messages, -1 for none, and `weights` their loss
+    weights, where they are known. Raises TokenizerError for an id or label that the tokenizer does not have.
     """
     plain_ids, plain_labels = [int(value) for value in ids], [int(value) for value in labels]
     mask = [1] * len(plain_ids) if attention_mask is None else attention_mask
@@ -170,10 +185,22 @@ def row_from_columns(
     for label in plain_labels:
         if label != IGNORE and not 0 <= label < tokenizer.size:
             _refuse_id(tokenizer, label, "label")
-    columns = zip(plain_ids, plain_labels, mask, texts, strict=True)
+    size = len(plain_ids)
+    columns = zip(
+        *(plain_ids, plain_labels, mask, texts),
+        [None if turn < 0 else turn for turn in turns] if turns is not None else [None] * size,
+        weights if weights is not None else [None] * size,
+        strict=True,
+    )
     tokens = (
-        TokenView(*(i, id_, text, label, label != IGNORE, id_ in control), group=group, padding=not attended)
-        for i, (id_, label, attended, (text, group)) in enumerate(columns)
+        TokenView(
+            *(i, id_, text, label, label != IGNORE, id_ in control),
+            turn=turn,
+            group=group,
+            padding=not attended,
+            weight=weight,
+        )
+        for i, (id_, label, attended, (text, group), turn, weight) in enumerate(columns)
     )
     return RowView(row, source, tuple(tokens), documents=tuple(map(int, documents)))
 

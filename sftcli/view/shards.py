@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,46 +9,44 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sftcli.batch import IGNORE
-from sftcli.errors import EnvironmentFault, UsageError
+from sftcli.errors import EnvironmentFault
+from sftcli.layout import Layout
+from sftcli.view.aligned import APART, Aligned, Lists, aligned, needed
 from sftcli.view.marks import Ints, sums
+from sftcli.view.npy import Npy
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-_PER_ROW = ("seq_lengths",)  # lists that have not a value for each token
-
-
-@dataclass(frozen=True, slots=True)
-class Lists:
-    """A column of R lists: row r is values[offsets[r]:offsets[r + 1]]; offsets: int64[R + 1]."""
-
-    values: npt.NDArray[np.integer]
-    offsets: Ints
-
-    def row(self, index: int) -> list[int]:
-        found: list[int] = self.values[self.offsets[index] : self.offsets[index + 1]].tolist()
-        return found
+_FLOATS = ("loss_weights",)
 
 
 class Shard:
     """One shard, opened. `bounds` are the first rows of its units, and the row after the last one.
 
-    A unit is what is read in one go: a row group of Parquet, a record batch of an Arrow stream.
+    A unit is what is read in one go: a row group of Parquet, a record batch of an Arrow stream, some
+    rows of bare arrays, whose types only the `layout` tells. `types` are those of the columns.
     Raises EnvironmentFault where the file cannot be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, layout: Layout | None = None) -> None:
         import pyarrow as pa
 
         self.path = path
+        self.layout = layout or Layout()
+        self._file: _Parquet | _Arrow | Npy
         try:
-            self._file = _Parquet(path) if path.suffix == ".parquet" else _Arrow(path)
-        except (OSError, UnicodeDecodeError, pa.ArrowException) as problem:
+            if path.suffix == ".npy":
+                self._file = Npy(path, self.layout)
+            else:
+                self._file = _Parquet(path) if path.suffix == ".parquet" else _Arrow(path)
+        except (OSError, ValueError, pa.ArrowException) as problem:
             raise self._fault(problem) from None
-        self.columns: list[str] = self._file.columns
-        self._seen: tuple[int, str, Ints] | None = None  # a unit, one of its columns, and where rows begin
+        self.columns: list[str] = self._file.schema.names
+        self.types: dict[str, pa.DataType] = {field.name: field.type for field in self._file.schema}
+        # A unit, and of each kind of its lists one column and where rows begin.
+        self._seen: tuple[int, dict[str, tuple[str, Ints]]] = -1, {}
         self.bounds: Ints = np.concatenate(([0], np.cumsum(self._file.rows, dtype=np.int64)))
 
     def require_rows(self, rows: int) -> None:
@@ -67,24 +64,27 @@ class Shard:
     def read(self, unit: int, columns: Sequence[str]) -> dict[str, Lists]:
         """Columns of lists of a unit, by name; those that hold a value for each token are equally long.
 
-        Raises UsageError for a column that is not there, EnvironmentFault for one that holds something
-        else, or that does not fit those read of this unit before.
+        Raises EnvironmentFault for a column that is not there or holds something else, or that does not
+        fit those read of this unit before.
         """
         found: dict[str, Lists] = {}
         for name, column in self.arrays(unit, columns).items():
             try:
-                found[name] = lists_of(column)
+                found[name] = lists_of(column, floats=name in _FLOATS)
             except ValueError as problem:
                 raise self._damaged(unit, f"its column {name} {problem}") from None
-            if name not in _PER_ROW:
-                self._require_equal(unit, name, found[name].offsets)
+            self._require_equal(unit, name, found[name].offsets)
         return found
 
     def _require_equal(self, unit: int, name: str, offsets: Ints) -> None:
-        if self._seen is None or self._seen[0] != unit:
-            self._seen = unit, name, offsets
+        if name not in self.layout.columns:
             return
-        _, other, wanted = self._seen
+        per: str = self.layout.columns[name].per
+        if per == "answer" and self.layout.kind not in APART:
+            per = "token"
+        if self._seen[0] != unit:
+            self._seen = unit, {}
+        other, wanted = self._seen[1].setdefault(per, (name, offsets))
         if not np.array_equal(offsets, wanted):
             raise self._damaged(unit, f"its columns {other} and {name} are not equally long")
 
@@ -95,7 +95,10 @@ class Shard:
         missing = [name for name in columns if name not in self.columns]
         if missing:
             there = ", ".join(self.columns)
-            raise UsageError(f"{self.path}: has no column {missing[0]!r}, which this needs (it has {there})")
+            raise EnvironmentFault(
+                f"{self.path}: has no column {missing[0]!r}, which its manifest tells of (it has {there}); "
+                "prepare the folder again"
+            )
         twice = [name for name in columns if self.columns.count(name) > 1]
         if twice:
             raise self._damaged(unit, f"it has the column {twice[0]} twice")
@@ -103,7 +106,7 @@ class Shard:
             found = {name: _whole(column) for name, column in self._file.read(unit, columns).items()}
             for array in found.values():
                 array.validate(full=True)
-        except (OSError, UnicodeDecodeError, pa.ArrowException) as problem:
+        except (OSError, ValueError, pa.ArrowException) as problem:
             raise self._fault(problem) from None
         rows = int(self.bounds[unit + 1] - self.bounds[unit])
         for name, array in found.items():
@@ -112,7 +115,7 @@ class Shard:
         return found
 
     def _damaged(self, unit: int, what: str) -> EnvironmentFault:
-        kind = "row group" if self.path.suffix == ".parquet" else "record batch"
+        kind = {".parquet": "row group", ".npy": "part"}.get(self.path.suffix, "record batch")
         return EnvironmentFault(f"{self.path}: {kind} {unit}: {what}; prepare the folder again")
 
     def _fault(self, problem: Exception) -> EnvironmentFault:
@@ -124,59 +127,61 @@ class OpenShards(threading.local):
 
     shard: Shard | None = None
 
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+
     def at(self, path: Path) -> Shard:
         if self.shard is None or self.shard.path != path:
-            self.shard = Shard(path)
+            self.shard = Shard(path, self.layout)
         return self.shard
 
 
 class Tokens:
-    """The columns of one unit of a shard, each read when it is asked for."""
+    """One unit of a shard, whose columns are read when they are asked for."""
 
     def __init__(self, shard: Shard, unit: int) -> None:
         self._shard, self._unit = shard, unit
 
     @cached_property
-    def ids(self) -> Lists:
-        return self._read("input_ids")
+    def all(self) -> Aligned:
+        """The tokens, and their labels; padding is not told apart."""
+        return self._aligned(padding=False)
 
     @cached_property
-    def labels(self) -> Lists:
-        return self._read("labels")
+    def _real(self) -> Aligned:
+        return self._aligned(padding=True)
 
     @cached_property
     def trained_counts(self) -> Ints:
-        return sums(self.labels.values != IGNORE, self.labels.offsets)
+        return sums(self.all.trained, self.all.offsets)
 
     @cached_property
     def lengths(self) -> Ints:
         """int64[R]: each row's tokens but for padding."""
-        if "attention_mask" not in self._shard.columns:
-            return np.diff(self.ids.offsets)
-        mask = self._read("attention_mask")
-        return sums(mask.values != 0, mask.offsets)
+        return self._real.lengths
 
     @cached_property
     def text_ids(self) -> tuple[npt.NDArray[np.integer], Ints]:
         """The ids without padding, and where each row of them begins and ends."""
-        ids = self.ids
-        if int(self.lengths.sum()) == len(ids.values):
-            return ids.values, ids.offsets
-        mask = self._read("attention_mask")
-        return ids.values[mask.values != 0], np.concatenate(([0], np.cumsum(self.lengths)))
+        rows = self._real
+        if rows.real is None:
+            return rows.ids, rows.offsets
+        return rows.ids[rows.real], np.concatenate(([0], np.cumsum(self.lengths)))
 
-    def _read(self, name: str) -> Lists:
-        return self._shard.read(self._unit, [name])[name]
+    def _aligned(self, *, padding: bool) -> Aligned:
+        layout = self._shard.layout
+        return aligned(self._shard.read(self._unit, needed(layout, padding=padding)), layout)
 
 
 class _Parquet:
     def __init__(self, path: Path) -> None:
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         self._file = pq.ParquetFile(path)
         groups = range(self._file.num_row_groups)
         self.rows: list[int] = [self._file.metadata.row_group(group).num_rows for group in groups]
-        self.columns: list[str] = self._file.schema_arrow.names
+        self.schema: pa.Schema = self._file.schema_arrow
 
     def read(self, unit: int, columns: Sequence[str]) -> dict[str, Any]:
         table = self._file.read_row_group(unit, columns=list(columns), use_threads=False)
@@ -193,14 +198,14 @@ class _Arrow:
         self._source = pa.memory_map(str(path))
         reader = pa.ipc.MessageReader.open_stream(self._source)
         try:
-            self._schema = pa.ipc.read_schema(reader.read_next_message())
+            self.schema: pa.Schema = pa.ipc.read_schema(reader.read_next_message())
         except StopIteration:
             raise pa.ArrowInvalid("an Arrow stream without a schema") from None
         self._messages = list(reader)
-        self.columns: list[str] = self._schema.names
         self._source.seek(0)
         # The attention mask is nothing but ones where rows are not padded: quick to unpack.
-        lightest = self.columns.index("attention_mask") if "attention_mask" in self.columns else 0
+        names = self.schema.names
+        lightest = names.index("attention_mask") if "attention_mask" in names else 0
         options = pa.ipc.IpcReadOptions(included_fields=[lightest])
         with pa.ipc.open_stream(self._source, options=options) as stream:
             self.rows: list[int] = [batch.num_rows for batch in stream]
@@ -208,7 +213,7 @@ class _Arrow:
     def read(self, unit: int, columns: Sequence[str]) -> dict[str, Any]:
         import pyarrow as pa
 
-        batch = pa.ipc.read_record_batch(self._messages[unit], self._schema)
+        batch = pa.ipc.read_record_batch(self._messages[unit], self.schema)
         return {name: batch.column(name) for name in columns}
 
 
@@ -221,24 +226,35 @@ def _whole(column: Any) -> "pa.Array":
     return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
 
 
-def lists_of(column: "pa.Array") -> Lists:
-    """A column of lists of whole numbers, sound in itself. Raises ValueError for one of something else."""
+def lists_of(column: "pa.Array", *, floats: bool = False) -> Lists:
+    """A column of lists of whole numbers (or of `floats`), sound in itself.
+
+    Raises ValueError for one of something else.
+    """
     import pyarrow as pa
 
     kind = column.type
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-    if not (is_list and pa.types.is_integer(kind.value_type)):
-        raise ValueError(f"is {kind}, and should be a list of whole numbers for each row")
+    is_wanted = pa.types.is_float32 if floats else pa.types.is_integer
+    if not (is_list and is_wanted(kind.value_type)):
+        what = "numbers" if floats else "whole numbers"
+        raise ValueError(f"is {kind}, and should be a list of {what} for each row")
     if column.null_count:
         raise ValueError("is null in a row")
     values = column.flatten()
     if values.null_count:
         raise ValueError("holds a null")
-    offsets = _numbers(column.offsets).astype(np.int64)
-    return Lists(_numbers(values), offsets - offsets[0])
+    return Lists(numbers(values), offsets_of(column))
 
 
-def _numbers(array: "pa.Array") -> npt.NDArray[Any]:
+def offsets_of(column: "pa.Array") -> Ints:
+    """int64[R + 1]: where each list begins in `column.flatten()`, of a column without nulls."""
+    offsets = numbers(column.offsets).astype(np.int64)
+    found: Ints = offsets - offsets[0]
+    return found
+
+
+def numbers(array: "pa.Array") -> npt.NDArray[Any]:
     """The values of an array of numbers, not copied."""
     buffer = array.buffers()[1]
     if buffer is None:  # of an array without values

@@ -23,7 +23,7 @@ class _Column(NamedTuple):
 
 
 def show_table(view: RowView, screen: Screen) -> str:
-    """Each token's place, id, label, weight, loss, origin, turn and role as far as they are known, and its text."""
+    """Each token's place, id, label, weight, loss, origin, turn and role (those known), and its text."""
     columns = [column for column in _columns(screen) if _known(column, view)]
     left_out: list[str] = []
     widths = {column.name: _width(column, view) for column in columns}
@@ -44,7 +44,7 @@ def show_table(view: RowView, screen: Screen) -> str:
 
 def _rows(view: RowView, columns: list[_Column], widths: dict[str, int], screen: Screen) -> Iterator[str]:
     line, room = RowLine(view, screen), max(screen.width - _used(widths, screen), _LEAST_PIECE // 2)
-    for heading, tokens in documents(view):
+    for heading, tokens in documents(view, screen.ascii_only):
         if heading:
             yield rule_line(heading, screen.width, screen)
         same = 0  # padding tokens like the last, in a row

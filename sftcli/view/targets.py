@@ -1,7 +1,5 @@
 """RowView -> what the loss sees: each position that predicts a trained token, and that token."""
 
-from itertools import accumulate
-
 from sftcli.view.cells import fenced
 from sftcli.view.heading import counts_line, head, note_lines, number
 from sftcli.view.page import Screen, painted
@@ -47,7 +45,7 @@ def loss_cell(loss: float | str | None, shown: bool) -> str:
 def predicted(view: RowView) -> list[tuple[TokenView, int]]:
     """The trained tokens that a position predicts, each with the token at which its context begins."""
     pairs = []
-    starts = {0, *accumulate(view.documents)}
+    starts = {0, *(place for bounds in view.bounds for place in bounds)}
     start = 0
     for token in view.tokens:
         if token.i in starts or token.padding:  # padding is not attended to

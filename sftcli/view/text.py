@@ -10,14 +10,14 @@ from sftcli.view.row import RowView, TokenView
 
 def show_text(view: RowView, screen: Screen) -> str:
     """One row as running text, without a line break at the end."""
-    lines = [*head(view, screen), "", *page(_items(view), screen), ""]
+    lines = [*head(view, screen), "", *page(_items(view, screen.ascii_only), screen), ""]
     if any(token.loss is not None for token in view.tokens):
         lines.append(legend(screen.color, screen.deep))
     return "\n".join([*lines, counts_line(view, screen)])
 
 
-def _items(view: RowView) -> Iterator[Span | Rule]:
-    for heading, tokens in documents(view):
+def _items(view: RowView, ascii_only: bool) -> Iterator[Span | Rule]:
+    for heading, tokens in documents(view, ascii_only):
         if heading:
             yield Rule(heading)
         yield from _spans(tokens)
