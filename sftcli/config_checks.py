@@ -68,8 +68,8 @@ def _compression(config: Config) -> None:
 def _sources(config: Config) -> None:
     if config.sources and config.inputs:
         raise ConfigError(
-            f"inputs: {config.inputs[0]} is given beside `sources`; make it a source of its own, or leave the "
-            "config with the sources out"
+            f"inputs: {config.inputs[0]} is given beside `sources`; make it a source of its own, or leave "
+            "the config with the sources out"
         )
     weighted = [source.weight is not None for source in config.sources]
     for number, source in enumerate(config.sources):
@@ -107,7 +107,8 @@ def _packing(config: Config) -> None:
         return
     if config.max_length is None:
         raise ConfigError(
-            f"--packing {config.packing}: rows of how many tokens? Pass --max-length N, such as the model's own"
+            f"--packing {config.packing}: rows of how many tokens? Pass --max-length N, such as the "
+            "model's own"
         )
     if config.layout in ("seq2seq", "steps"):
         raise ConfigError(

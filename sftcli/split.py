@@ -57,7 +57,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Processed:
-    """What became of a split: its counts, those of the rows of each of its shards, and of all before packing."""
+    """What became of a split: its counts, those of the rows of each shard, and of all before packing."""
 
     report: SplitReport
     shards: Mapping[str, SplitReport]

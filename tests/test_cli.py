@@ -336,7 +336,8 @@ ESCAPE, WRITTEN_OUT = "\x1b[31mred\x07", r"\x1b[31mred\x07"
         (
             ("prepare", f"odd{ESCAPE}"),
             1,
-            "R001 unknown_format: odd{}: no known record format: the fields there are 'x\\x1b'; known are alpaca",
+            "R001 unknown_format: odd{}: no known record format: the fields there are 'x\\x1b'; known "
+            "are alpaca",
         ),
         (("prepare", "in.jsonl", "-o", f"there{ESCAPE}/x"), 3, "there{}/x: cannot be written: Not a dir"),
     ],

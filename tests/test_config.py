@@ -299,7 +299,8 @@ def test_compression_goes_with_the_format_or_is_refused(format_: str, compressio
     with pytest.raises(ConfigError) as refused:
         load_config(None, flags)
     assert str(refused.value) == (
-        f"--compression {compression} does not go with --format {format_}, which takes {', '.join(COMPRESSIONS[format_])}"
+        f"--compression {compression} does not go with --format {format_}, which takes "
+        f"{', '.join(COMPRESSIONS[format_])}"
     )
 
 
