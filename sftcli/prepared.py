@@ -43,7 +43,10 @@ class InputFacts(msgspec.Struct):
 
 
 class Counts(msgspec.Struct):
-    """`examples` are the records that stand in the rows; None in folders of before they were counted."""
+    """`examples` are the records that stand in the rows; None in folders of before they were counted.
+
+    `packing` is what became of packed rows.
+    """
 
     lines: Count
     rows: Count
@@ -56,6 +59,7 @@ class Counts(msgspec.Struct):
     control_text_rows: Count
     notes: dict[str, Count]
     examples: Count | None = None
+    packing: dict[str, Any] = {}
 
     @property
     def standing(self) -> int:

@@ -12,11 +12,13 @@ from sftcli.config import Config
 from sftcli.config_checks import check
 from sftcli.errors import ConfigError, DataError, UsageError
 from sftcli.findings.finding import Finding
+from sftcli.layout import Layout
 from sftcli.manifest import MANIFEST, file_facts, libraries, read_manifest
 from sftcli.pipeline import prepare
 from sftcli.prepared import Facts
 from sftcli.verify.remade import differences
 from sftcli.verify.scratch import scratch_folder
+from sftcli.view.layouts import layout_in
 from sftcli.view.shards import Shard
 
 _AGAIN = "prepare the folder again"
@@ -85,7 +87,7 @@ def _other_shards(folder: Path, facts: Facts, made: dict[str, Any], again: Path)
         if shard.file not in shards:
             yield Finding("V023", f"is not made any more; {_AGAIN}", str(path))
         elif made["files"][shard.file]["sha256"] != facts.files[shard.file].sha256:
-            yield _other_shard(path, again / shard.file, facts)
+            yield _other_shard(path, again / shard.file, facts, layout_in(folder, facts))
     for name in sorted(shards - {shard.file for shard in facts.shards}):
         yield Finding("V023", f"is made now, and was not then; {_AGAIN}", str(folder / name))
 
@@ -99,9 +101,9 @@ def _other_counts(folder: Path, facts: Facts, made: dict[str, Any]) -> Iterator[
             yield Finding("V023", f"{told}; {_AGAIN}", str(folder / MANIFEST))
 
 
-def _other_shard(path: Path, again: Path, facts: Facts) -> Finding:
+def _other_shard(path: Path, again: Path, facts: Facts, layout: Layout) -> Finding:
     """What differs between a shard and the same one made again."""
-    for number, (then, now) in enumerate(zip_longest(_all_rows(path), _all_rows(again))):
+    for number, (then, now) in enumerate(zip_longest(_all_rows(path, layout), _all_rows(again, layout))):
         if then != now:
             what = (
                 "is not made any more" if now is None
@@ -115,9 +117,9 @@ def _other_shard(path: Path, again: Path, facts: Facts) -> Finding:
     return Finding("V024", message, str(path))
 
 
-def _all_rows(path: Path) -> Iterator[dict[str, Any]]:
+def _all_rows(path: Path, layout: Layout) -> Iterator[dict[str, Any]]:
     """Every row with the values of all its columns."""
-    shard = Shard(path)
+    shard = Shard(path, layout)
     for unit in range(len(shard.bounds) - 1):
         columns = shard.arrays(unit, shard.columns)
         for values in zip(*(column.to_pylist() for column in columns.values()), strict=True):

@@ -2,15 +2,18 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from sftcli.batch import IGNORE, TokenBatch
+from sftcli.config import Config
 from sftcli.encode import encode_runs
 from sftcli.errors import DataError
 from sftcli.findings.finding import Finding
+from sftcli.layout import aim
 from sftcli.prepared import Facts
 from sftcli.read import LineBlock
 from sftcli.report import LEFT_OUT, SplitReport
@@ -18,28 +21,12 @@ from sftcli.run import Run
 from sftcli.sources import Sources
 from sftcli.split import fit_rows, refuse_rows, render_block
 from sftcli.verify.again import cannot, config_of, versions
+from sftcli.verify.made import Made, keys_of, look_in_stream, unpadded
 from sftcli.view.aligned import Lists
-from sftcli.view.marks import sums
+from sftcli.view.layouts import layout_in
 from sftcli.view.shards import Shard
 
 _AGAIN = "prepare the folder again"
-
-
-@dataclass(slots=True)
-class Made:
-    """A row made again, where its record stands, and what of it was found in the folder.
-
-    `record`: the number of its line among all lines, from 0. `rows`: the numbers of the rows that are
-    like it, in order.
-    """
-
-    file: str
-    line: int
-    record: int
-    ids: npt.NDArray[np.int32]
-    labels: npt.NDArray[np.int32]
-    found_ids: bool = False
-    rows: list[int] = field(default_factory=list)
 
 
 def check_sample(folder: Path, facts: Facts, count: int, seed: int) -> tuple[int, list[Finding]]:
@@ -52,12 +39,20 @@ def check_sample(folder: Path, facts: Facts, count: int, seed: int) -> tuple[int
         made, report = _make(sources, facts, count, seed)
     except DataError as problem:
         return 0, [cannot(folder, facts, problem)]
-    first_row = 0
-    for shard in facts.shards:
-        first_row += _look(Shard(folder / shard.file), made, first_row)
+    first_row, layout = 0, layout_in(folder, facts)
+    wrapped = facts.config.get("packing") == "wrapped"
+    for facts_of_shard in facts.shards:
+        shard = Shard(folder / facts_of_shard.file, layout)
+        if wrapped:
+            look_in_stream(shard, made)
+        else:
+            _look(shard, made, first_row)
+        first_row += int(shard.bounds[-1])
     found = list(_left_out(report, facts))
-    # Of records that may be left out, it hangs on all others which they are.
+    # Of records that may be left out, it hangs on all others which they are; and a record may be cut
+    # where it went on in a row that was left out.
     left_out = any(facts.counts.dropped.get(reason) for reason in LEFT_OUT)
+    left_out |= wrapped and bool(facts.counts.packing.get("untrained_rows"))
     for row in made:
         if not row.rows and (row.found_ids or not left_out):
             what = "has other labels" if row.found_ids else "is not there"
@@ -72,6 +67,7 @@ def _is_in_order(facts: Facts) -> bool:
     """Whether a record has one row of its own, and they stand in the order of the input's lines."""
     config = facts.config
     moved = any(config.get(key) for key in ("sources", "shuffle", "val_size"))
+    moved |= config.get("packing", "none") != "none"
     return not moved and config.get("layout") != "steps" and facts.counts.standing == facts.counts.rows
 
 
@@ -154,56 +150,46 @@ def _rows(
         batch = encode_runs(runs, run.engines.engine())
         batch = refuse_rows(rows, runs, line, run, report, 0, batch)
         batch = fit_rows(batch, line, run, report, 0)
+        batch, aimless, _ = aim(batch, run.job.config)
+        for reason, lines in aimless.items():
+            report.count_dropped(reason, line.file, lines + line.first_line)
         if len(batch):
-            yield Made(line.file, line.first_line, before + index, batch.ids, batch.labels())
+            ids, labels = _as_written(batch, run.job.config)
+            if (labels != IGNORE).any():
+                yield Made(line.file, line.first_line, before + index, ids, labels)
 
 
-def _look(shard: Shard, made: Sequence[Made], first_row: int) -> int:
+def _as_written(batch: TokenBatch, config: Config) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """The ids and labels of a batch of one row, as they stand in a folder with this config.
+
+    Of steps it is the last one, which holds the tokens of all others.
+    """
+    ids, labels = batch.ids, batch.labels()
+    if config.packing != "none":
+        labels[0] = IGNORE  # what stands before it in its row is of another record
+    if config.layout == "steps":
+        last = int(np.flatnonzero(batch.trained)[-1])
+        labels[:last] = IGNORE
+        return ids[: last + 1], labels[: last + 1]
+    return ids, labels
+
+
+def _look(shard: Shard, made: Sequence[Made], first_row: int) -> None:
     """Note the rows that the shard holds: those whose sums agree are compared token by token.
 
-    `first_row` is the number of the shard's first row; returns how many it has.
+    `first_row` is the number of the shard's first row.
     """
     wanted: dict[int, list[Made]] = {}
     for row in made:
-        key = _keys(Lists(row.ids, np.array([0, len(row.ids)])))
+        key = keys_of(Lists(row.ids, np.array([0, len(row.ids)])))
         wanted.setdefault(int(key[0]), []).append(row)
     keys = np.array(list(wanted), np.uint64)
     for unit in range(len(shard.bounds) - 1):
-        ids, labels = _unpadded(shard, unit)
-        own = _keys(ids)
+        ids, labels = unpadded(shard, unit)
+        own = keys_of(ids)
         for index in np.flatnonzero(np.isin(own, keys)).tolist():
             for row in wanted[int(own[index])]:
                 if row.ids.tolist() == ids.row(index):
                     row.found_ids = True
                     if row.labels.tolist() == labels.row(index):
                         row.rows.append(first_row + int(shard.bounds[unit]) + index)
-    return int(shard.bounds[-1])
-
-
-def _unpadded(shard: Shard, unit: int) -> tuple[Lists, Lists]:
-    """The ids and labels of a unit, a row for each record: without padding, and taken apart where packed."""
-    extra = [name for name in ("seq_lengths",) if name in shard.columns]
-    columns = shard.read(unit, ["input_ids", "labels", "attention_mask", *extra])
-    ids, labels, mask = (columns[name] for name in ("input_ids", "labels", "attention_mask"))
-    real = mask.values != 0
-    lengths = columns["seq_lengths"].values if extra else sums(real, mask.offsets)
-    offsets = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
-    return Lists(ids.values[real], offsets), Lists(labels.values[real], offsets)
-
-
-def _keys(ids: Lists) -> npt.NDArray[np.uint64]:
-    """uint64[R]: a number for each row that hangs on its tokens and their order."""
-    values = ids.values.astype(np.uint64)
-    starts = ids.offsets[:-1].astype(np.uint64)
-    places: npt.NDArray[np.uint64] = np.arange(len(values)).astype(np.uint64)
-    plain = _wrapped_sums(values, ids.offsets)
-    by_place = _wrapped_sums(values * places, ids.offsets) - starts * plain
-    found: npt.NDArray[np.uint64] = by_place * np.uint64(0x9E3779B97F4A7C15) + plain
-    return found
-
-
-def _wrapped_sums(values: npt.NDArray[np.uint64], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
-    """uint64[R]: the sum of each row, modulo 2^64."""
-    running = np.concatenate((np.zeros(1, np.uint64), np.cumsum(values, dtype=np.uint64)))
-    found: npt.NDArray[np.uint64] = running[offsets[1:]] - running[offsets[:-1]]
-    return found

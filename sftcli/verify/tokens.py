@@ -56,8 +56,8 @@ class TokenCheck:
             return None
         if self._layout.kind in APART:
             ignored = labels.values == IGNORE
-            told = f"is {IGNORE}, and all of an answer is learnt"
-            return self._at(labels, ignored, "label {} " + told) if ignored.any() else None
+            told = f"its label in place {{}} is {IGNORE}, and all of an answer is learnt"
+            return self._at(labels, ignored, told) if ignored.any() else None
         rows, wrong = self.rows, (self.rows.labels != self.rows.ids) & self.rows.trained
         if rows.real is not None:
             wrong |= rows.trained & self._padding
@@ -76,7 +76,7 @@ class TokenCheck:
     def _label_at_the_end(self, labels: Lists) -> Fault | None:
         """Where labels are those of the next tokens, the last place of a row has none."""
         lasts = self._lasts(labels, labels.values != IGNORE)
-        return None if lasts is None else self._at(labels, lasts, "token {} has a label, and none follows it")
+        return None if lasts is None else self._at(labels, lasts, "its label in place {} is of a token after its last one")
 
     def _lasts(self, answers: Lists, flags: Bools) -> Bools | None:
         """The flags of the last place in each row, of a layout that moves them; None where none is true."""
@@ -208,20 +208,22 @@ class TokenCheck:
             return None
         other = (mask.values != 0) & (mask.values != 1)
         if other.any():
-            return self._at(mask, other, f"loss_mask {{}} is {int(mask.values[other.argmax()])}")
+            return self._at(mask, other, f"its loss_mask in place {{}} is {int(mask.values[other.argmax()])}")
         if self._learnt is not None:
             differ = (mask.values != 0) != self._learnt.values
-            told = "loss_mask {} does not say whether there is a label"
-            return self._at(mask, differ, told) if differ.any() else None
+            if not differ.any():
+                return None
+            told = "1, and no label" if mask.values[differ.argmax()] else "0, and a label"
+            return self._at(mask, differ, f"its loss_mask in place {{}} is {told} is there")
         lasts = self._lasts(mask, mask.values != 0)
         if lasts is not None:
-            return self._at(mask, lasts, "loss_mask {} is 1, and no token follows it")
+            return self._at(mask, lasts, "its loss_mask in place {} is 1, and no token follows")
         if not needs_context:
             return None
         firsts = np.zeros(len(self.rows.ids), np.bool_)
         firsts[self.rows.offsets[:-1][np.diff(self.rows.offsets) > 0]] = True
         firsts &= self.rows.trained
-        told = "token {} is learnt, and nothing stands before it"
+        told = "token {} is learnt, and nothing of its row stands before it"
         return self._at(self.rows, firsts, told) if firsts.any() else None
 
     def wrong_weights(self) -> Fault | None:
@@ -234,8 +236,9 @@ class TokenCheck:
         if not wrong.any():
             return None
         at = int(wrong.argmax())
-        whose = "a label" if self._learnt.values[at] else "no label"
-        return self._at(weights, wrong, f"loss weight {{}} is {values[at]}, of {whose}")
+        there = "a label" if self._learnt.values[at] else "no label"
+        told = f"its loss weight in place {{}} is {values[at]}, and {there} is there"
+        return self._at(weights, wrong, told)
 
     def wrong_turns(self) -> Fault | None:
         turns = self._columns.get("turn_ids")

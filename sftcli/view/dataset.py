@@ -108,9 +108,8 @@ class Dataset:
             weights=None
             if weights is None
             else [shortest(weight) for weight in in_place(weights, read, layout, 0)],
+            answer=len(read.values) if layout.kind in APART else None,
         )
-        if layout.kind in APART:
-            view = replace(view, answer=len(read.values))
         return _with_fields(replace(view, marks=self._found_marks(view)), more, layout.packed)
 
     def chunks(self, selection: Selection, candidates: Candidates, bound: Bound) -> Iterator[Chunk[int]]:
@@ -218,9 +217,9 @@ class Dataset:
 
         None where the rows of several inputs lie in any order.
         """
-        file = self._shards[shard].input
+        file, inputs = self._shards[shard].input, self.manifest.inputs
         if file is None:
-            return None
+            return Source(inputs[0].file, None) if len(inputs) == 1 else None
         one_side = len({s.split for s in self._shards}) == 1
         config, counts = self.manifest.config, self.manifest.counts
         moved = self._layout.packed or self._layout.kind == "steps" or config.get("shuffle")

@@ -86,11 +86,11 @@ def _offsets_in(path: Path) -> Ints:
             read_options=csv.ReadOptions(use_threads=False, column_names=names),
             convert_options=csv.ConvertOptions(column_types=dict.fromkeys(names, pa.int64())),
         )
-    except (EOFError, zlib.error, gzip.BadGzipFile, pa.ArrowInvalid) as problem:
-        raise ValueError(f"{path.name} does not hold the bounds of rows: {problem}") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile, pa.ArrowInvalid):
+        raise ValueError(f"{path.name} is no gzip file of lines `start,end`, one for each row") from None
     columns = [table[name].combine_chunks() for name in names]
     if any(column.null_count for column in columns):
-        raise ValueError(f"{path.name} does not hold the bounds of rows: a line of it lacks one")
+        raise ValueError(f"{path.name} has a line that is not `start,end`")
     starts, ends = (np.frombuffer(column.buffers()[1], np.int64) for column in columns)
     if not raw:
         return np.zeros(1, np.int64)

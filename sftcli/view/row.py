@@ -171,17 +171,22 @@ def row_from_columns(
     documents: Sequence[int] = (),
     turns: Sequence[int] | None = None,
     weights: Sequence[float] | None = None,
+    answer: int | None = None,
 ) -> RowView:
     """A row of a prepared folder, whose labels lie beside the ids of which they are.
 
     Tokens whose `attention_mask` is 0 are padding. `documents` are the lengths of the rows that
     were packed into this one. `turns` are the tokens' messages, -1 for none, and `weights` their loss
-    weights, where they are known. Raises TokenizerError for an id or label that the tokenizer does not have.
+    weights, where they are known. `answer` is where the answer begins, of a row that has it apart. Raises
+    TokenizerError for an id or label that the tokenizer does not have.
     """
     plain_ids, plain_labels = [int(value) for value in ids], [int(value) for value in labels]
     mask = [1] * len(plain_ids) if attention_mask is None else attention_mask
     control = _control_ids(tokenizer)
-    texts = token_texts(_bytes_of(tokenizer, plain_ids))
+    tokens_bytes = _bytes_of(tokenizer, plain_ids)
+    # What is read and what is answered are two texts, though a character may lie across them.
+    texts = token_texts(tokens_bytes[:answer])
+    texts += [] if answer is None else token_texts(tokens_bytes[answer:])
     for label in plain_labels:
         if label != IGNORE and not 0 <= label < tokenizer.size:
             _refuse_id(tokenizer, label, "label")
@@ -202,7 +207,7 @@ def row_from_columns(
         )
         for i, (id_, label, attended, (text, group), turn, weight) in enumerate(columns)
     )
-    return RowView(row, source, tuple(tokens), documents=tuple(map(int, documents)))
+    return RowView(row, source, tuple(tokens), documents=tuple(map(int, documents)), answer=answer)
 
 
 def check_ids(tokenizer: Tokenizer, ids: npt.NDArray[np.integer]) -> None:
