@@ -1,12 +1,7 @@
-"""Every figure of `stats` against a slow and obvious computation, and the pages that show them.
-
-A golden case (golden/stats-*.txt) is a session, as in test_cli; `python tests/test_stats.py` runs the
-sessions anew and writes down what they print.
-"""
+"""Every figure of `stats` against a slow and obvious computation, and the pages that show them."""
 
 import json
 import math
-import os
 import re
 import shutil
 import statistics
@@ -28,7 +23,7 @@ from conftest import CONFIGS, EXAMPLES, Ended, chat, jsonl, make, run_sftcli, wr
 from hypothesis import given
 from hypothesis import strategies as st
 from small_tokenizers import chatml
-from test_cli import HEAVY, imported, session
+from test_cli import HEAVY, imported
 
 from sftcli.config import load_config
 from sftcli.errors import EnvironmentFault, OutputError
@@ -58,7 +53,6 @@ from sftcli.stats.text import percent, show_stats, token_text
 from sftcli.view.cells import one_line, width_of
 from sftcli.view.page import Screen
 
-GOLDEN = sorted((Path(__file__).parent / "golden").glob("stats-*.txt"))
 QA = CONFIGS / "templates" / "qa.yaml"
 CHAT, PROBLEMS = EXAMPLES / "chat.jsonl", EXAMPLES / "gsm8k.jsonl"
 SGR = re.compile(r"\x1b\[[0-9;]*m")
@@ -992,20 +986,7 @@ def test_a_picture_that_cannot_be_written(tmp_path: Path, sftcli_here: Here) -> 
     assert ended.err == f"error: {path}: cannot be written: No such file or directory\n"
 
 
-# Sessions
-
-
-@pytest.mark.parametrize("case", GOLDEN, ids=lambda case: case.stem)
-def test_a_session_is_as_in_its_golden_file(
-    case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sftcli_here: Here
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    said = case.read_text(encoding="utf-8")
-    assert session(said, sftcli_here) == said
-
-
-def test_there_are_golden_sessions() -> None:
-    assert [case.stem for case in GOLDEN] == ["stats-compare", "stats-one", "stats-usage"]
+# Pages
 
 
 def test_every_key_of_the_json_is_described() -> None:
@@ -1038,13 +1019,3 @@ def test_the_readme_shows_what_is_printed(
     assert headings == ["Per row", "Lengths", "Limits", "Padding", "Packing", "First trained tokens"]
     shown = "\n\n".join(sections[place] for place in (1, 2, 4, 5))
     assert f"```\n{shown}\n```" in (CONFIGS.parent / "README.md").read_text(encoding="utf-8")
-
-
-if __name__ == "__main__":
-    os.environ["COLUMNS"] = "80"
-    here = Path.cwd()
-    for golden in GOLDEN:
-        with tempfile.TemporaryDirectory() as scratch:
-            os.chdir(scratch)
-            golden.write_text(session(golden.read_text(encoding="utf-8"), run_sftcli), encoding="utf-8")
-            os.chdir(here)

@@ -1,8 +1,4 @@
-"""`sftcli validate`: every rule at its place, whatever the road by which the data is read.
-
-Golden cases (golden/validate-*.txt) are sessions, as in test_cli; `python tests/test_validate.py`
-runs them anew and writes down what they print.
-"""
+"""`sftcli validate`: every rule at its place, whatever the road by which the data is read."""
 
 import bz2
 import gzip
@@ -26,7 +22,7 @@ import zstandard
 from conftest import CONFIGS, EXAMPLES, Ended, chat, jsonl, run_sftcli, write
 from hypothesis import given
 from hypothesis import strategies as st
-from test_cli import imported, session
+from test_cli import imported
 
 from sftcli.config import load_config
 from sftcli.conversation import Conversation, Message
@@ -44,7 +40,6 @@ from sftcli.validate.suspects import Suspects
 from sftcli.validate.texts import Text, texts_of
 from sftcli.validate.validate import validate
 
-GOLDEN = sorted((Path(__file__).parent / "golden").glob("validate-*.txt"))
 Here = Callable[..., Ended]
 GOOD = {"prompt": "2+2=", "completion": "4"}
 
@@ -61,12 +56,6 @@ def found(*inputs: Path | str, options: dict[str, Any] | None = None, **settings
 
 def places(findings: Sequence[Finding]) -> list[tuple[str, int | None, int | None]]:
     return [(one.code, one.line, one.column) for one in findings]
-
-
-@pytest.mark.parametrize("case", GOLDEN, ids=lambda case: case.stem)
-def test_a_session_is_as_in_its_golden_file(case: Path, sftcli_here: Here) -> None:
-    said = case.read_text(encoding="utf-8")
-    assert session(said, sftcli_here) == said
 
 
 def test_the_bundled_examples_break_few_rules(sftcli_here: Here) -> None:
@@ -835,13 +824,3 @@ def test_help_and_small_files_load_nothing_heavy() -> None:
     assert not imported("validate", "data.jsonl") & heavy
     assert not imported("validate", "--help") & {"numpy", "msgspec", *heavy}
     assert not imported("rules") & {"numpy", *heavy}
-
-
-if __name__ == "__main__":
-    os.environ["COLUMNS"] = "80"
-    here = Path.cwd()
-    for golden in GOLDEN:
-        with tempfile.TemporaryDirectory() as scratch:
-            os.chdir(scratch)
-            golden.write_text(session(golden.read_text(encoding="utf-8"), run_sftcli), encoding="utf-8")
-            os.chdir(here)

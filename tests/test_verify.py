@@ -1,8 +1,4 @@
-"""`sftcli verify`: every fault of a folder is found, named with its place, and nothing else is.
-
-Golden cases (golden/verify-*.txt) are sessions, as in test_cli; `python tests/test_verify.py` runs
-them anew and writes down what they print.
-"""
+"""`sftcli verify`: every fault of a folder is found, named with its place, and nothing else is."""
 
 import json
 import os
@@ -19,7 +15,7 @@ import pytest
 from conftest import BAD, CONFIGS, EXAMPLES, TALKS, Ended, chat, make, manifest, run_sftcli, write
 from hypothesis import given
 from hypothesis import strategies as st
-from test_cli import imported, session
+from test_cli import imported
 
 from sftcli.errors import EnvironmentFault, UsageError
 from sftcli.layout import Layout
@@ -30,7 +26,6 @@ from sftcli.verify.facts import read_facts
 from sftcli.verify.rows import Contract, check_unit
 from sftcli.view.shards import Shard
 
-GOLDEN = sorted((Path(__file__).parent / "golden").glob("verify-*.txt"))
 PROBLEMS = EXAMPLES / "gsm8k.jsonl"
 QA = str(CONFIGS / "templates" / "qa.yaml")
 SHARD = {"parquet": "train-00000-of-00001.parquet", "arrow": "data-00000-of-00001.arrow"}
@@ -99,15 +94,6 @@ def table_of(out: Path) -> pa.Table:
 
 
 # Nothing wrong
-
-
-@pytest.mark.parametrize("case", GOLDEN, ids=lambda case: case.stem)
-def test_a_session_is_as_in_its_golden_file(
-    case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sftcli_here: Here
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    said = case.read_text(encoding="utf-8")
-    assert session(said, sftcli_here) == said
 
 
 CLEAN: dict[str, tuple[list[Any], dict[str, Any]]] = {
@@ -949,13 +935,3 @@ def test_what_data_says_is_not_obeyed(talks: Path, sftcli_here: Here) -> None:
 def test_help_and_checks_of_files_load_nothing_heavy(talks: Path) -> None:
     assert not imported("verify", "--help") & {"numpy", "pyarrow", "tokenizers", "transformers", "jinja2"}
     assert not imported("verify", "out") & {"transformers", "torch", "pandas", "fastokens", "jinja2"}
-
-
-if __name__ == "__main__":
-    os.environ["COLUMNS"] = "80"
-    here = Path.cwd()
-    for golden in GOLDEN:
-        with tempfile.TemporaryDirectory() as scratch:
-            os.chdir(scratch)
-            golden.write_text(session(golden.read_text(encoding="utf-8"), run_sftcli), encoding="utf-8")
-            os.chdir(here)
