@@ -129,7 +129,9 @@ def _plainer(message: str) -> str:
         return " or ".join(names)
 
     message = re.sub(r"`([a-z]+(?: \| [a-z]+)*)`", named, message).replace(", got ", ", found ")
-    message = message.replace("Object missing required field", "is missing").replace("Object contains", "it contains")
+    message = message.replace("Object missing required field", "is missing").replace(
+        "Object contains", "it contains"
+    )
     return message[:1].lower() + message[1:]
 
 

@@ -22,7 +22,8 @@ from sftcli.conversation import Conversation, Message
 from sftcli.encode import Encoder
 from sftcli.engine import ReferenceEngine
 from sftcli.errors import TokenizerError
-from sftcli.render import MaskPolicy, render_chat, render_prompt
+from sftcli.mask import MaskPolicy
+from sftcli.render import render_chat, render_prompt
 from sftcli.rendered import Rendered
 from sftcli.templates import RoleTemplate, load_template, template_from_file
 from sftcli.tokenizer import Tokenizer, load_tokenizer

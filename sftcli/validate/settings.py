@@ -79,7 +79,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             limit = self.limit_of(code)
             if limit is not None and limit.is_exceeded(counts[code], records):
                 found.append(f"{code}: {counts[code]:,} of {records:,} records, over its limit of {limit}")
-        most = parse_limit(self.max_bad, "--max-bad") if self.max_bad is not None else Limit(Decimal(0), False)
+        most = (
+            parse_limit(self.max_bad, "--max-bad") if self.max_bad is not None else Limit(Decimal(0), False)
+        )
         if most.is_exceeded(bad, records):
             over = f", over the limit of {most}" if self.max_bad is not None else ""
             found.append(f"{bad:,} of {records:,} records are bad{over}")
