@@ -76,7 +76,8 @@ class TokenCheck:
     def _label_at_the_end(self, labels: Lists) -> Fault | None:
         """Where labels are those of the next tokens, the last place of a row has none."""
         lasts = self._lasts(labels, labels.values != IGNORE)
-        return None if lasts is None else self._at(labels, lasts, "its label in place {} is of a token after its last one")
+        told = "its label in place {} is of a token after its last one"
+        return None if lasts is None else self._at(labels, lasts, told)
 
     def _lasts(self, answers: Lists, flags: Bools) -> Bools | None:
         """The flags of the last place in each row, of a layout that moves them; None where none is true."""
