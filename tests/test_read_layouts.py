@@ -542,3 +542,62 @@ def test_rows_that_come_out_otherwise(tmp_path: Path, monkeypatch: pytest.Monkey
     assert found_in(out, deep=2) == [
         ("in.jsonl", "V023", f"the row of this record, made again, {what} in out; {AGAIN}")
     ]
+
+
+# What is shown
+
+
+def test_a_row_whose_answer_is_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sftcli_here: Here
+) -> None:
+    out = prepared(tmp_path, monkeypatch, layout="seq2seq", columns=["length", "source", "turn_ids"])
+    assert sftcli_here("inspect", str(out), "--row", "1", "--view", "table").out == (
+        "in.jsonl:2 · row 1\n"
+        "length 2\n"
+        "\n"
+        "i    id  label  turn     piece\n"
+        "── input_ids, 2 tokens ─────────────────────────────────────────────────────────\n"
+        "0   742   -100     0   │ ef\n"
+        "1   363   -100     0   │ gh\n"
+        "── labels, 4 tokens ────────────────────────────────────────────────────────────\n"
+        "2   220    220        T┃ ␣\n"
+        "3    72     72        T┃ i\n"
+        "4   493    493        T┃ ␣j\n"
+        "5  4095   4095        T┃ ⟦<|im_end|>⟧\n"
+        "\n"
+        "6 tokens · 4 trained (66.7%, marked T) · 1 turn\n"
+    )
+
+
+def test_documents_behind_padding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sftcli_here: Here) -> None:
+    options = {"pad": "multiple-of:16", "padding_side": "left", "columns": ["source"], "keep": ["prompt"]}
+    out = prepared(tmp_path, monkeypatch, **PACKED, **options)
+    [row] = [Dataset(out).view(0)]
+    assert row.bounds == [(6, 12), (12, 16)]
+    found = row_json(row)
+    assert (found["documents"], found["fields"]) == ([6, 4], {"prompt": ["efg", "ab"]})
+    assert found["sources"] == [{"file": "in.jsonl", "line": 2}, {"file": "in.jsonl", "line": 1}]
+    page = sftcli_here("inspect", str(out), "--view", "runs").out
+    assert "── before the documents, 6 tokens ─" in page
+    assert "── document 1 of 2, 6 tokens, in.jsonl:2, prompt efg ─" in page
+
+
+def test_a_packed_row_is_found_by_the_id_of_a_document(tmp_path: Path, sftcli_here: Here) -> None:
+    out = tmp_path / "out"
+    source = write(tmp_path / "in.jsonl", *RECORDS)
+    make(out, source, template="chatml", packing="bfd", max_length=MOST, keep=["id"])
+    [number] = [row for row in range(Dataset(out).rows) if "r4" in dict(Dataset(out).view(row).fields)["id"]]
+    assert f"row {number}\n" in sftcli_here("inspect", str(out), "--id", "r4").out
+
+
+def test_a_character_that_lies_across_a_step(tmp_path: Path) -> None:
+    """É is two tokens: the second is learnt from the first, and each is shown as its byte."""
+    source = write(tmp_path / "in.jsonl", {"prompt": "a", "completion": "É"})
+    make(tmp_path / "out", source, template="plain", layout="steps")
+    rows = [Dataset(tmp_path / "out").view(number) for number in range(3)]
+    assert [[token.text for token in row.tokens] for row in rows] == [
+        ["a", "\\xc3"],
+        ["a", "\\xc3", "\\x89"],
+        ["a", "É", "", "<|im_end|>"],
+    ]
+    assert [row.answer for row in rows] == [1, 2, 3]

@@ -118,6 +118,8 @@ def _packed(view: RowView, shared: _Shared) -> dict[str, Any]:
         ],
         "padding": _switches(token.padding for token in tokens) if any(t.padding for t in tokens) else "",
         "documents": list(view.documents),
+        "first": (view.bounds[0][0] or None) if view.bounds else None,
+        "answer": view.answer,
         "marks": list(view.marks),
         "id": None if view.id is None else one_line(view.id),
         "dropped": None if view.dropped is None else one_line(view.dropped),

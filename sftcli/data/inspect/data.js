@@ -118,13 +118,15 @@ function columnsOf(row, shared) {
   entries.forEach((entry, i) => (at[i + 1] = at[i] + shared.texts[entry].length));
   const starts = new Uint8Array(row.size + 1);
   const documents = row.documents ?? [];
-  let start = 0;
+  let start = row.first ?? 0; // padding may stand before them
   for (const length of [...documents, 0]) {
     if (documents.length) starts[start] = 1;
     start += length;
   }
+  if (row.answer !== undefined) starts[0] = starts[row.answer] = 1;
   return {
     size: row.size,
+    answer: row.answer,
     entries,
     ids,
     labels,

@@ -93,7 +93,9 @@ function rowBody(columns, tokens = true) {
   return { body, places };
 }
 
-function documentName({ documents }, index) {
+function documentName({ documents, answer, size }, index) {
+  if (answer !== undefined)
+    return index ? `labels, ${counted(size - answer, "token")}` : `input_ids, ${counted(answer, "token")}`;
   if (index >= documents.length) return "after the documents";
   return `document ${format(index + 1)} of ${format(documents.length)}, ${counted(documents[index], "token")}`;
 }
