@@ -619,7 +619,7 @@ def test_bad_records_are_quarantined_whole(tmp_path: Path, monkeypatch: pytest.M
         "messages[0].role: unknown role 'boss'; known: system, user, human, assistant, gpt, bot, model, "
         "tool, observation, function_response, function_call",
         "byte 0xff is not UTF-8 (invalid start byte); convert the file, such as with "
-            "iconv -f WINDOWS-1252 -t UTF-8",
+        "iconv -f WINDOWS-1252 -t UTF-8",
     ]
     assert "rejects.jsonl" in manifest(Path("out"))["files"]
 
