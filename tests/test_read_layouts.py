@@ -601,3 +601,12 @@ def test_a_character_that_lies_across_a_step(tmp_path: Path) -> None:
         ["a", "É", "", "<|im_end|>"],
     ]
     assert [row.answer for row in rows] == [1, 2, 3]
+
+
+def test_an_id_that_goes_along_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sftcli_here: Here
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(Path("in.jsonl"), {**chat("Why?", "So."), "id": "r7", "n": 3})
+    make("out", "in.jsonl", template="chatml", keep=["id", "n"])
+    assert sftcli_here("inspect", "out").out.splitlines()[:3] == ["in.jsonl · row 0 · id r7", "n 3", ""]

@@ -30,8 +30,13 @@ def head(view: RowView, screen: Screen) -> list[str]:
     meaning = {**MEANING, "truncated": _WHOLE} if view.dropped == "too_long" else MEANING
     notes += [(mark, meaning.get(mark, "")) for mark in view.marks]
     found = [title(view, screen)]
-    if view.fields and not view.documents:
-        found.append(joined([_field(name, value, screen.ascii_only) for name, value in view.fields], screen))
+    fields = [
+        _field(name, value, screen.ascii_only)
+        for name, value in view.fields
+        if name != "id" or view.id is None  # which stands in the title
+    ]
+    if fields and not view.documents:
+        found.append(joined(fields, screen))
     return [*found, *(line for name, text in notes for line in note_lines(name, text, screen))]
 
 
