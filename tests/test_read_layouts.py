@@ -609,4 +609,4 @@ def test_an_id_that_goes_along_is_told_once(
     monkeypatch.chdir(tmp_path)
     write(Path("in.jsonl"), {**chat("Why?", "So."), "id": "r7", "n": 3})
     make("out", "in.jsonl", template="chatml", keep=["id", "n"])
-    assert sftcli_here("inspect", "out").out.splitlines()[:3] == ["in.jsonl · row 0 · id r7", "n 3", ""]
+    assert sftcli_here("inspect", "out").out.splitlines()[:3] == ["in.jsonl:1 · row 0 · id r7", "n 3", ""]
