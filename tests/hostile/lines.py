@@ -5,6 +5,15 @@ Each is the second line of a file of three; the record format is `--record-forma
 
 CHAT = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]'
 
+# A good line of each format.
+GOOD = {
+    "text": b'{"text": "a"}',
+    "alpaca": b'{"instruction": "a", "output": "b"}',
+    "messages": CHAT + b"}",
+    "sharegpt": b'{"conversations": [{"from": "gpt", "value": "b"}]}',
+    "segments": b'{"segments": [{"text": "a", "label": true}]}',
+}
+
 
 def nested(depth: int) -> bytes:
     """A record that is `depth` lists and objects deep."""

@@ -5,6 +5,7 @@ from pathlib import Path
 import files
 import lines
 import pytest
+import table
 
 from sftcli.config import load_config
 from sftcli.findings.finding import Finding
@@ -13,11 +14,9 @@ from sftcli.validate.settings import Settings
 from sftcli.validate.validate import validate
 
 GOOD = {
-    "text": b'{"text": "a"}',
-    "alpaca": b'{"instruction": "a", "output": "b"}',
-    "messages": lines.CHAT + b"}",
+    **lines.GOOD,
+    # A conversation that no rule on content has anything against.
     "sharegpt": b'{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]}',
-    "segments": b'{"segments": [{"text": "a", "label": true}]}',
 }
 
 
@@ -52,3 +51,8 @@ def test_bad_files(tmp_path: Path, name: str, file: str, data: bytes, code: str,
         assert (bad.line, bad.column) == (int(line), int(column))
     assert part.strip() in bad.message
     assert {one.code[0] for one in findings} == {"J"}
+
+
+def test_the_page_of_hostile_inputs_is_current(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert table.page() == table.PAGE.read_text(encoding="utf-8")

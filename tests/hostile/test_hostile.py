@@ -27,13 +27,7 @@ from sftcli.plan import plan_splits
 from sftcli.read import read_blocks
 from sftcli.rules.catalogue import BY_NAME
 
-GOOD = {
-    "text": b'{"text": "a"}',
-    "alpaca": b'{"instruction": "a", "output": "b"}',
-    "messages": lines.CHAT + b"}",
-    "sharegpt": b'{"conversations": [{"from": "gpt", "value": "b"}]}',
-    "segments": b'{"segments": [{"text": "a", "label": true}]}',
-}
+GOOD = lines.GOOD
 TEMPLATES = {"alpaca": "alpaca", "messages": "chatml", "sharegpt": "chatml"}
 
 
