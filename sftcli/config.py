@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from sftcli.conversation import TrainOn, TrainOnEos
 from sftcli.errors import ConfigError
+from sftcli.familiar import NAMES
 from sftcli.profiles import PROFILES
 from sftcli.yamlfile import OPTIONS, check_keys, convert, load_yaml, place_of_key, underscored
 
@@ -120,7 +121,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 def _refuse_keys_of_the_gate(data: Mapping[str, Any], path: str) -> None:
     """Raise ConfigError for a key that only `validate` reads."""
-    unknown = [key for key in data if key not in Config.__struct_fields__]
+    unknown = [key for key in data if key not in Config.__struct_fields__ and key not in NAMES]
     if not unknown:
         return
     from sftcli.validate.settings import Settings  # which most runs need not load
@@ -147,7 +148,7 @@ def load_config(path: str | None, flags: Mapping[str, Any]) -> Config:
     if path is not None:
         data = underscored(load_yaml(Path(path)), path)
         _refuse_keys_of_the_gate(data, path)
-        check_keys(data, Config.__struct_fields__, path, ConfigError)
+        check_keys(data, Config.__struct_fields__, path, ConfigError, listed_by="sftcli prepare --help")
         if "sources" in data:
             data["sources"] = _source_keys(data["sources"], path)
         convert(data, Config, path)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, g
 import msgspec
 
 from sftcli.errors import ConfigError, UsageError
+from sftcli.familiar import key_hint
 
 if TYPE_CHECKING:
     import yaml
@@ -174,11 +175,25 @@ def place_of_key(where: str, key: str) -> str:
     return place
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint such as "; did you mean `max_length`?", or the whole list where nothing is near."""
+def close_to(name: str, known: Iterable[str]) -> str | None:
+    """The name that was most likely meant, whatever its case; None where nothing is near."""
     choices = sorted(known)
+    folded = {choice.lower(): choice for choice in choices}
     close = difflib.get_close_matches(name, choices, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(choices)}"
+    near = difflib.get_close_matches(name.lower(), folded, n=1)
+    return close[0] if close else folded[near[0]] if near else None
+
+
+def nearest(name: str, known: Iterable[str], listed_by: str = "") -> str:
+    """A hint such as "; did you mean `max_length`?", or the whole list where nothing is near.
+
+    `listed_by` is the command that lists them, where they are too many to be told.
+    """
+    choices = sorted(known)
+    close = close_to(name, choices)
+    if close is not None:
+        return f"; did you mean {close!r}?"
+    return f"; `{listed_by}` lists them" if listed_by else f"; known: {', '.join(choices)}"
 
 
 def underscored(data: dict[str, Any], where: str, error: type[UsageError] = ConfigError) -> dict[str, Any]:
@@ -196,14 +211,20 @@ def underscored(data: dict[str, Any], where: str, error: type[UsageError] = Conf
 
 
 def check_keys(
-    data: dict[str, Any], known: Iterable[str], where: str, error: type[UsageError], inside: str = ""
+    data: dict[str, Any],
+    known: Iterable[str],
+    where: str,
+    error: type[UsageError],
+    inside: str = "",
+    listed_by: str = "",
 ) -> None:
     """Raise `error` for the first key that is not known, with the nearest one that is.
 
-    `inside` is where in the file the keys stand, such as `sources[1].`.
+    `inside` is where in the file the keys stand, such as `sources[1].`. `listed_by` is as for `nearest`.
     """
     names = list(known)
-    for key in data:
+    for key, value in data.items():
         if key not in names:
             place = place_of_key(where, inside + key)
-            raise error(f"{place}: unknown key {inside + key!r}{nearest(key, names)}")
+            hint = key_hint(key, value, names) or nearest(key, names, listed_by)
+            raise error(f"{place}: unknown key {inside + key!r}{hint}")

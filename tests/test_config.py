@@ -170,7 +170,7 @@ MISTAKES = {
     "another program's key": (
         "sequence_len: 7",
         ":1:1",
-        f"unknown key 'sequence_len'; known: {', '.join(sorted(FIELDS))}",
+        "unknown key 'sequence_len'; did you mean 'max_length'?",
     ),
     "text for a number": ("max_length: x", ":1:1", "max_length: expected a whole number, found text"),
     "text for a number, further down": (

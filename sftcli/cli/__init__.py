@@ -111,6 +111,11 @@ def _run() -> int:
                 raise click.UsageError(f"{argument!a}: an argument that is not UTF-8 text")
         result = cli(prog_name="sftcli", standalone_mode=False)
         return result if isinstance(result, int) else 0
+    except click.NoSuchOption as problem:
+        from sftcli.cli.unknown import unknown_option
+
+        unknown_option(problem).show()
+        return 2
     except click.ClickException as problem:
         problem.show()
         return 2

@@ -91,7 +91,7 @@ def _changed(pairs: Sequence[str]) -> dict[str, Any]:
         name = key.replace("-", "_")
         if name in _CHANGE_NO_ROW or name not in Config.__struct_fields__:
             known = set(Config.__struct_fields__) - set(_CHANGE_NO_ROW)
-            unknown = f"is no option of a config{nearest(name, known)}"
+            unknown = f"is no option of a config{nearest(name, known, 'sftcli inspect --help')}"
             raise UsageError(f"--against {key}: {'changes no row' if name in _CHANGE_NO_ROW else unknown}")
         changed[name] = typed(text)
     return changed

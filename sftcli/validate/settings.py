@@ -125,7 +125,8 @@ def load_settings(
     else:
         where, data = _from_pyproject(folder or Path.cwd())
     own = Settings.__struct_fields__
-    check_keys(data, (*own, *Config.__struct_fields__), where, ConfigError)
+    known = (*own, *Config.__struct_fields__)
+    check_keys(data, known, where, ConfigError, listed_by="sftcli validate --help")
     mine = {key: value for key, value in data.items() if key in own}
     rest = {key: value for key, value in data.items() if key not in own}
     written = convert(mine, Settings, where)

@@ -1,0 +1,123 @@
+"""Names and values that users bring along from trainers: each is told what it is here."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Ended
+
+from sftcli.config import Config, load_config
+from sftcli.errors import ConfigError
+from sftcli.familiar import NAMES, flag_hint, key_hint
+from sftcli.validate.settings import Settings
+
+Here = Callable[..., Ended]
+ANSWERS = "leave it out, answers alone are trained unless asked otherwise"
+
+# A line of a config, and what is said of it.
+KEYS = {
+    "sequence_len: 2048": "did you mean 'max_length'?",
+    "cutoff-len: 2048": "did you mean 'max_length'?",
+    "sample_packing: true": "did you mean 'packing: bfd'?",
+    "sample_packing: false": "leave it out, it is off unless asked for",
+    "val_set_size: 0.05": "did you mean 'val_size: 1%'?",
+    "train_on_inputs: true": "did you mean 'train_on: all'?",
+    "train_on_inputs: false": "leave it out, it is off unless asked for",
+    "mask_history: true": "did you mean 'train_on: last'?",
+    "roles_to_train: [assistant]": "did you mean 'train_on' or 'loss_weight'?",
+    "prompt_loss_weight: 0.1": "did you mean 'loss_weight: {user: W}'?",
+    "completion_only_loss: true": f"{ANSWERS} (train_on: assistant)",
+    "assistant_only_loss: false": "did you mean 'train_on: all'?",
+    "pad_to_sequence_len: true": "did you mean 'pad: max-length'?",
+    "excess_length_strategy: drop": "did you mean 'truncation'?",
+    "shift_labels: true": "did you mean 'layout: shifted'?",
+    "chat_template: chatml": "did you mean 'template'?",
+    "base_model: demo": "did you mean 'tokenizer'?",
+    "conversation: chatml": "did you mean 'record_format'?",
+    "dataset_prepared_path: out": "did you mean 'output'?",
+    "data_files: a.jsonl": "did you mean 'inputs'?",
+    "datasets: [{path: a.jsonl}]": "did you mean 'sources'?",
+    "special_tokens: [<x>]": "did you mean 'add_special_tokens'?",
+    "dataset_num_proc: 8": "leave it out, one process does it all",
+    "streaming: true": "leave it out, files are always read bit by bit",
+    "zzz: 1": "`sftcli prepare --help` lists them",
+    "Max_Lenght: 1": "did you mean 'max_length'?",
+}
+
+FLAGS = {
+    "--sequence-len": "; did you mean '--max-length N'?",
+    "--max_seq_length": "; did you mean '--max-length N'?",
+    "--sample-packing": "; did you mean '--packing bfd'?",
+    "--val-set-size": "; did you mean '--val-size 1%'?",
+    "--train-on-inputs": "; did you mean '--train-on all'?",
+    "--roles-to-train": "; did you mean '--train-on HOW' or '--loss-weight ROLE=W'?",
+    "--prompt-loss-weight": "; did you mean '--loss-weight user=W'?",
+    "--assistant-only-loss": f"; {ANSWERS} (--train-on assistant)",
+    "--model-name-or-path": "; did you mean '--tokenizer NAME'?",
+    "--dataset": "; files are named without an option",
+    "--special-tokens": "; did you mean '--add-special-token TEXT'?",
+    "--tokenized-path": "; did you mean '--output FOLDER'?",
+    "--num-proc": "; leave it out, one process does it all",
+    "--max-lenght": "; did you mean '--max-length'?",
+    "--foo": "",
+    "-z": "",
+}
+
+OF_OTHER_COMMANDS = {
+    ("stats", "--packing"): "; it is one of `sftcli prepare`",
+    ("verify", "--cutoff-len"): "; did you mean '--max-length N' of `sftcli prepare`?",
+    ("inspect", "--cutoff-len"): "; did you mean '--max-length N'?",
+    ("inspect", "--sample-packing"): "; did you mean '--packing bfd' of `sftcli prepare`?",
+    ("validate", "--dataset-num-proc"): "; did you mean '--num-proc'?",
+    ("validate", "--vocab-sise"): "; did you mean '--vocab-size'?",
+}
+
+
+def refused(path: Path, text: str) -> str:
+    path.write_text(text + "\n")
+    with pytest.raises(ConfigError) as problem:
+        load_config(str(path), {})
+    return str(problem.value).replace(str(path), "own.yaml")
+
+
+@pytest.mark.parametrize("line", KEYS)
+def test_another_programs_key(tmp_path: Path, line: str) -> None:
+    key = line.partition(":")[0].replace("-", "_")
+    found = refused(tmp_path / "own.yaml", f"limit: 1\n{line}")
+    assert found == f"own.yaml:2:1: unknown key {key!r}; {KEYS[line]}"
+
+
+def test_another_programs_key_in_a_source(tmp_path: Path) -> None:
+    found = refused(tmp_path / "own.yaml", "sources:\n- path: a.jsonl\n")
+    assert found == "own.yaml:2:3: unknown key 'sources[0].path'; did you mean 'inputs'?"
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_another_programs_option(sftcli_here: Here, flag: str) -> None:
+    ended = sftcli_here("prepare", "in.jsonl", flag, "3")
+    usage = "Usage: sftcli prepare [OPTIONS] INPUT...\nTry 'sftcli prepare --help' for help.\n\n"
+    assert ended == Ended(2, "", f"{usage}Error: no option {flag!r}{FLAGS[flag]}\n")
+
+
+@pytest.mark.parametrize(("command", "flag"), OF_OTHER_COMMANDS)
+def test_an_option_of_another_command(sftcli_here: Here, command: str, flag: str) -> None:
+    ended = sftcli_here(command, "in.jsonl", flag)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.splitlines()[-1] == f"Error: no option {flag!r}{OF_OTHER_COMMANDS[command, flag]}"
+
+
+def test_every_familiar_name_has_a_hint_and_is_no_name_of_ours() -> None:
+    ours = Config.__struct_fields__
+    assert not NAMES & set(ours)
+    assert all(key_hint(name, True, ours).startswith("; ") for name in NAMES)
+    # What a hint of the command line names is there, or there is no hint.
+    assert {name for name in NAMES if flag_hint(f"--{name}", [])} == {
+        *("completion_only_loss", "assistant_only_loss", "train_on_responses_only", "streaming"),
+        *("num_proc", "dataset_num_proc", "preprocessing_num_workers", "dataset_processes"),
+        *("datasets", "dataset", "dataset_name", "path", "data_files", "data_path", "train_file"),
+    }
+
+
+def test_validate_has_processes_of_its_own() -> None:
+    known = (*Config.__struct_fields__, *Settings.__struct_fields__)
+    assert key_hint("dataset_num_proc", 8, known) == "; did you mean 'num_proc'?"
