@@ -64,9 +64,14 @@ def make_manifest(
 
 
 def side_facts(sides: Mapping[str, SplitReport]) -> dict[str, dict[str, int]]:
-    """What stands in each of `train` and `validation`."""
+    """What stands in each of `train` and `validation`; `records` are counted as often as they stand."""
     return {
-        side: {"rows": counts.rows, "tokens": counts.tokens, "trained_tokens": counts.trained_tokens}
+        side: {
+            "records": counts.given_rows,
+            "rows": counts.rows,
+            "tokens": counts.tokens,
+            "trained_tokens": counts.trained_tokens,
+        }
         for side, counts in sides.items()
     }
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sftcli.advice import advice
 from sftcli.arrange.asked import TRAIN, sides
 from sftcli.commit import STAGING
 from sftcli.config import Config
@@ -14,7 +15,6 @@ from sftcli.layout import written_layout
 from sftcli.layout.said import columns_said
 from sftcli.manifest import MANIFEST, pretty_json
 from sftcli.plan import STDIN
-from sftcli.profiles import advice_on
 
 if TYPE_CHECKING:
     from sftcli.sources import Sources
@@ -135,7 +135,7 @@ def dataset_card(rows: int, sources: "Sources", digest: str) -> str:
     """
     lines = []
     format_ = sources.config.format
-    advice = advice_on(sources.config.profile, sources.config.packing != "none")
+    told = advice(sources.config, sources.tokenizer)
     if format_ == "parquet":
         lines += ["---", "configs:", "- config_name: default", "  data_files:"]
         for side in sides(sources.config):
@@ -150,7 +150,8 @@ def dataset_card(rows: int, sources: "Sources", digest: str) -> str:
         *columns_said(written_layout(sources.run.job)),
         "",
         f"The tokenizer is in `tokenizer/`; `manifest.json` lists every file with its hash. {_READ[format_]}",
-        *([] if advice is None else ["", f"For {sources.config.profile}: {advice}"]),
+        *(["", "To have the rows trained as they are meant:", ""] if told else []),
+        *(f"- {text}" for text in told),
         "",
     ]
     return "\n".join(lines)

@@ -23,14 +23,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sftcli.arrange.asked import needs_all_rows, sides
+from sftcli.advice import advice, advice_on_validation
+from sftcli.arrange.asked import VALIDATION, needs_all_rows, sides
 from sftcli.commit import commit, staged, staged_files
 from sftcli.config import Config, inputs_of
 from sftcli.errors import BadRecordsError, ConfigError, DataError, OutputError
 from sftcli.layout import size_written, written_layout
 from sftcli.manifest import file_facts, input_facts, make_manifest, side_facts, source_facts
 from sftcli.output import append_rejects, check_inputs, check_output, shard_name, write_side_files
-from sftcli.profiles import advice_on
 from sftcli.report import RunReport, SplitReport
 from sftcli.sources import Part, Sources
 from sftcli.split import Budget, Progress, make_rows, open_rows, process_split
@@ -227,9 +227,10 @@ def _refuse_nothing(written: _Written) -> None:
     for side, counts in written.sides.items():
         if not counts.rows:
             told = f"none of the {total.rows:,} rows would be in `{side}`"
+            or_number = ", or for a number of rows" if str(written.config.val_size).endswith("%") else ""
             raise ConfigError(
                 f"--val-size {written.config.val_size}: {told}, since equal prompts stay together; "
-                "ask for a larger or smaller part"
+                f"ask for a larger or smaller part{or_number}"
             )
 
 
@@ -242,6 +243,12 @@ def _left_out(config: Config) -> str | None:
     return rules_left_out(config.select, config.ignore)
 
 
+def _validation_advice(written: _Written) -> list[str]:
+    held = written.sides[VALIDATION].given_rows if VALIDATION in written.sides else 0
+    told = advice_on_validation(written.config, held, written.total.examples)
+    return [told] if told else []
+
+
 def _shard_files(shards: Sequence[Mapping[str, Any]]) -> set[str]:
     """The names of all files that the shards are made of."""
     return {path.as_posix() for shard in shards for path in files_of(Path(shard["file"]))}
@@ -251,6 +258,7 @@ def _run_report(
     written: _Written, files: dict[str, dict[str, Any]], warnings: tuple[str, ...], seconds: float
 ) -> RunReport:
     sources, config, tokenizer = written.sources, written.config, written.sources.tokenizer
+    layout = written_layout(sources.run.job)
     return RunReport(
         counts=written.total,
         output=config.output or "",
@@ -268,7 +276,9 @@ def _run_report(
         splits=side_facts(written.sides) if config.val_size is not None else {},
         sources=source_facts(sources) if config.sources else [],
         layout=config.layout,
-        columns=written_layout(sources.run.job).names,
+        columns=layout.names,
         profile=config.profile,
-        advice=advice_on(config.profile, config.packing != "none"),
+        advice=(*advice(config, tokenizer), *_validation_advice(written)),
+        padding=layout.padding,
+        dedup=config.dedup,
     )

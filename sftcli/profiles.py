@@ -48,8 +48,9 @@ PROFILES: Mapping[str, Profile] = {
     "llama-factory": Profile(
         _CAUSAL,
         ("arrow",),
-        "Set tokenized_path to the folder and check its name: any folder that is not empty is taken for "
-        "tokenized data, and cutoff_len is not applied.",
+        "Set tokenized_path to the folder, and dataset to any word: it must be named too, and is not read. "
+        "Check the folder's name, since any folder that is not empty is taken for tokenized data; "
+        "cutoff_len is not applied.",
         not_packed="its three columns do not tell where documents begin",
     ),
     "megatron": Profile(

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from sftcli.batch import Rows, TokenBatch
 from sftcli.errors import InternalError, Reject
+from sftcli.layout.pad import Padding
 from sftcli.pack import LeftOut
 from sftcli.read import LineBlock
 
@@ -32,15 +33,19 @@ class SplitReport:
     in tokens, `longest_place` where it came from. `packed_length` is the most tokens of a packed row, None
     where nothing is packed; `untrained_rows` are packed rows that were not written since nothing in them is
     trained, with `untrained_tokens` in them. `cut_rows` were too long and are written as `truncation`
-    shortened them, without `cut_tokens` of their tokens.
+    shortened them, without `cut_tokens` of their tokens. `given_rows` are the rows before they are packed or
+    become steps, each as often as it stands; `padding` counts the tokens that fill rows up, which are in
+    none of the other counts.
     """
 
     lines: int = 0
     blank: int = 0
     examples: int = 0
+    given_rows: int = 0
     rows: int = 0
     tokens: int = 0
     trained_tokens: int = 0
+    padding: int = 0
     longest: int = 0
     longest_place: str = ""
     input_bytes: int = 0
@@ -73,8 +78,10 @@ class SplitReport:
             return None
         return self.tokens / (self.rows * self.packed_length)
 
-    def count_rows(self, rows: Rows, written: int, tokens: int) -> None:
+    def count_rows(self, rows: Rows, written: int, tokens: int, padding: Padding | None) -> None:
         """Add rows that are written, in the layout as so many rows with so many tokens in all."""
+        if padding is not None:
+            self.padding += int((padding.lengths(rows.lengths) - rows.lengths).sum())
         self.rows += written
         self.tokens += tokens
         self.trained_tokens += int(rows.trained.sum())
@@ -85,6 +92,7 @@ class SplitReport:
         self.untrained_tokens += left_out.tokens
         if left_out.records:
             self.examples -= left_out.records
+            self.given_rows -= left_out.records
             self.dropped["no_trained_tokens"] += left_out.records
             self.places.setdefault("no_trained_tokens", [file])
 
@@ -122,9 +130,11 @@ class SplitReport:
             "lines",
             "blank",
             "examples",
+            "given_rows",
             "rows",
             "tokens",
             "trained_tokens",
+            "padding",
             "input_bytes",
             "control_text_rows",
             "cut_rows",
@@ -221,7 +231,8 @@ class RunReport:
     """A finished run: its counts, where the output is, and how long it took.
 
     `splits` and `sources` say what is in each of them, where there are several (see manifest). `columns`
-    are the names of the columns, `advice` is what must be known of the reader whose `profile` they are.
+    are the names of the columns, and `padding` is how rows are filled up. `advice` is what must be known to
+    have the rows trained as they are meant, also by the reader whose `profile` they are.
     """
 
     counts: SplitReport
@@ -242,4 +253,6 @@ class RunReport:
     layout: str = "causal"
     columns: Sequence[str] = ()
     profile: str | None = None
-    advice: str | None = None
+    advice: Sequence[str] = ()
+    padding: Padding | None = None
+    dedup: str = "none"

@@ -19,6 +19,7 @@ from sftcli.errors import RecordError
 from sftcli.fit import Again
 from sftcli.job import Job
 from sftcli.layout import aim, size_written, written_layout
+from sftcli.layout.pad import Padding
 from sftcli.pack import LeftOut, packed
 from sftcli.parse import decode_lines, in_the_data, make_reject
 from sftcli.plan import Split
@@ -94,10 +95,10 @@ def open_rows(shard: Path, run: Run, report: SplitReport, file: str) -> Iterator
 
     `file` is where they come from.
     """
-    config = run.job.config
+    config, layout = run.job.config, written_layout(run.job)
     with (
-        open_shard(shard, written_layout(run.job), config.format, config.codec) as write,
-        packing(write, config, report, file) as pack,
+        open_shard(shard, layout, config.format, config.codec) as write,
+        packing(write, config, report, file, layout.padding) as pack,
     ):
         yield pack
 
@@ -121,23 +122,35 @@ def read_split(
 
 
 @contextmanager
-def packing(write: Write, config: Config, report: SplitReport, file: str) -> Iterator[Write]:
+def packing(
+    write: Write, config: Config, report: SplitReport, file: str, padding: Padding | None = None
+) -> Iterator[Write]:
     """Rows given to what this yields are packed if they are to be, counted, and handed to `write`.
 
-    `file` is where they come from.
+    `file` is where they come from, and `padding` how `write` fills them up.
     """
 
     def counted(rows: Rows) -> None:
-        report.count_rows(rows, *size_written(rows, config.layout))
+        report.count_rows(rows, *size_written(rows, config.layout), padding)
         write(rows)
 
     if config.packing == "none" or config.max_length is None:
-        yield counted
+        yield _counting(report, counted)
         return
     report.packed_length, left_out = config.max_length, LeftOut()
     with packed(config.packing, config.max_length, counted, left_out) as pack:
-        yield pack
+        yield _counting(report, pack)
     report.count_left_out(left_out, file)
+
+
+def _counting(report: SplitReport, write: Write) -> Write:
+    """Counts rows before they are packed, and hands them on."""
+
+    def given(rows: Rows) -> None:
+        report.given_rows += len(rows)
+        write(rows)
+
+    return given
 
 
 def make_rows(

@@ -620,8 +620,8 @@ def test_columns_and_files_of_a_profile(tmp_path: Path, talks: Path, name: str) 
     }
     for column in PROFILE_TYPES[name]:
         assert [row[column] for row in found] == own[column]
-    assert report.advice == PROFILES[name].advice
-    assert PROFILES[name].advice in (out / "README.md").read_text()
+    assert report.advice == (f"{name}: {PROFILES[name].advice}",)
+    assert f"\n- {name}: {PROFILES[name].advice}\n" in (out / "README.md").read_text()
 
 
 @pytest.mark.parametrize("name", ["trl", "megatron"])
@@ -637,7 +637,7 @@ def test_packed_rows_of_a_profile(tmp_path: Path, talks: Path, name: str) -> Non
     if name == "trl":
         assert row["labels"] == [label for number in order for label in bare[number]["labels"]]
         assert row["seq_lengths"] == lengths
-        assert report.advice == PROFILES["trl"].packed_advice
+        assert report.advice == (f"trl: {PROFILES['trl'].packed_advice}",)
     else:
         moved = [[*bare[number]["labels"][1:], _] for number in order]
         assert row["loss_mask"] == [int(label != _) for labels in moved for label in labels]

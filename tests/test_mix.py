@@ -250,6 +250,7 @@ def test_equal_prompts_are_on_one_side(tmp_path: Path, seed: int, size: str, for
     assert Counter(found["train"] + found["validation"]) == Counter(asked)
     assert report.splits == {
         side: {
+            "records": len(loaded[side]),
             "rows": len(loaded[side]),
             "tokens": sum(map(len, loaded[side]["input_ids"])),
             "trained_tokens": sum(label != -100 for row in loaded[side]["labels"] for label in row),
@@ -316,7 +317,7 @@ def test_a_side_without_rows_is_an_error(tmp_path: Path, size: str) -> None:
     side = "validation" if size == "1%" else "train"
     assert str(refused.value) == (
         f"--val-size {size}: none of the 5 rows would be in `{side}`, since equal prompts stay together; "
-        "ask for a larger or smaller part"
+        "ask for a larger or smaller part" + ", or for a number of rows" * (size == "1%")
     )
     assert not (tmp_path / "out").exists()
 

@@ -70,7 +70,7 @@ def test_a_session_is_as_in_its_golden_file(
 
 def test_there_are_golden_sessions() -> None:
     assert [case.stem for case in GOLDEN] == [
-        *("cli-bad-records", "cli-inspect", "cli-prepare", "cli-templates", "cli-usage"),
+        *("cli-bad-records", "cli-inspect", "cli-prepare", "cli-shaping", "cli-templates", "cli-usage"),
         *("stats-compare", "stats-one", "stats-usage", "validate-session", "verify-folder"),
     ]
 

@@ -3,7 +3,7 @@
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,11 @@ _CUT = {
     "left": "cut on the left",
     "turns": "without their oldest turns",
     "prompt": "with a shorter prompt",
+}
+# What --dedup drops: the rules' names say what is wrong with data, and not why a record was left out.
+_SAME = {
+    "duplicate_record": "same as an earlier record",
+    "different_answers": "same prompt as an earlier record",
 }
 _MB = 1_000_000
 
@@ -119,6 +124,7 @@ def report_json(run: RunReport) -> dict[str, Any]:
         **facts,
         "records": run.counts.records,
         **run.counts.counts(),
+        "padding_tokens": run.counts.padding,
         "longest_row_place": run.counts.longest_place,
         "dropped_places": run.counts.places,
         "added_tokens": [{"text": text, "id": token_id} for text, token_id in run.added_tokens],
@@ -137,10 +143,12 @@ def summary(run: RunReport) -> list[str]:
             bold=True,
         ),
         *_findings(counts),
+        *_duplicates(run),
         *([_line("blank", _count(counts.blank, "line"))] if counts.blank else []),
         _line("tokens", f"{counts.tokens:,}, of which {counts.trained_tokens:,} trained ({share:.1%})"),
         *_truncated(counts),
         *_packing(counts),
+        *_padding(run),
         *_splits(run),
         *_sources(run),
         _line("longest", f"{counts.longest:,} tokens, {counts.longest_place}"),
@@ -182,12 +190,27 @@ def _packing(counts: SplitReport) -> list[str]:
     ]
 
 
+def _padding(run: RunReport) -> list[str]:
+    """To what lengths rows were filled up, and how much of them that is."""
+    if run.padding is None:
+        return []
+    length, multiple, counts = run.padding.length, run.padding.multiple, run.counts
+    lengths = f"multiples of {multiple:,}" if length is None else f"{length:,}"
+    share = counts.padding / max(counts.tokens + counts.padding, 1)
+    return [_line("padded", f"to {lengths} tokens on the {run.padding.side}, {share:.1%} padding")]
+
+
 def _splits(run: RunReport) -> list[str]:
     """What is in each of `train` and `validation`."""
     return [
-        _line(side, f"{_count(facts['rows'], 'row')}, {_count(facts['tokens'], 'token')}")
+        _line(side, f"{_rows_of(facts)}, {_count(facts['tokens'], 'token')}")
         for side, facts in run.splits.items()
     ]
+
+
+def _rows_of(facts: Mapping[str, int]) -> str:
+    rows = _count(facts["rows"], "row")
+    return rows if facts["records"] == facts["rows"] else f"{_count(facts['records'], 'record')} in {rows}"
 
 
 def _sources(run: RunReport) -> list[str]:
@@ -231,8 +254,7 @@ def _remarks(run: RunReport) -> list[str]:
             f"added to the tokenizer: {names}. Resize the model's embeddings: "
             f"model.resize_token_embeddings({run.tokenizer_size})"
         )
-    advice = [f"{run.profile}: {run.advice}"] if run.advice else []
-    return [_line("note", one_line(remark)) for remark in (*remarks, *advice)]
+    return [_line("note", one_line(remark)) for remark in (*remarks, *run.advice)]
 
 
 def announce(text: str) -> None:
@@ -247,8 +269,16 @@ def _findings(counts: SplitReport) -> list[str]:
         name = found["name"]
         kind = "dropped" if name in counts.dropped else "rejected" if name in counts.rejected else "warning"
         first = one_line(found["first"])
-        kinds[kind].append(_line(kind, f"{found['count']:,} {code} {name} (first: {first})"))
+        said = _SAME.get(name, name)
+        kinds[kind].append(_line(kind, f"{found['count']:,} {code} {said} (first: {first})"))
     return [line for lines in kinds.values() for line in lines]
+
+
+def _duplicates(run: RunReport) -> list[str]:
+    """That they were looked for, also where there are none."""
+    if run.dedup == "none" or not run.counts.dropped.keys().isdisjoint(_SAME):
+        return []
+    return [_line("duplicates", f"none (--dedup {run.dedup})")]
 
 
 def _line(name: str, text: str) -> str:
