@@ -11,12 +11,15 @@ from sftcli.conversation import TrainOn, TrainOnEos
 from sftcli.errors import ConfigError
 from sftcli.familiar import NAMES
 from sftcli.profiles import PROFILES
-from sftcli.yamlfile import OPTIONS, check_keys, convert, load_yaml, place_of_key, underscored
+from sftcli.yamlfile import OPTIONS, check_keys, convert, load_yaml, place_of_key, underscored, with_lists
 
 COMPRESSIONS = {
     "parquet": ("zstd", "snappy", "lz4", "gzip", "none"),
     "arrow": ("none", "lz4", "zstd"),
 }
+
+
+_PARTED = ("columns", "select", "ignore")  # lists that one text may name, with commas
 
 
 def codecs_of(format_: str) -> tuple[str, ...]:
@@ -146,12 +149,12 @@ def load_config(path: str | None, flags: Mapping[str, Any]) -> Config:
     """
     data: dict[str, Any] = {}
     if path is not None:
-        data = underscored(load_yaml(Path(path)), path)
+        data = with_pad(underscored(load_yaml(Path(path)), path), path)
         _refuse_keys_of_the_gate(data, path)
         check_keys(data, Config.__struct_fields__, path, ConfigError, listed_by="sftcli prepare --help")
         if "sources" in data:
             data["sources"] = _source_keys(data["sources"], path)
-        convert(data, Config, path)
+        data = checked(data, path)
     data |= {key: value for key, value in flags.items() if value not in (None, (), [], {})}
     reader = data.get("profile")
     if isinstance(reader, str) and reader in PROFILES:
@@ -161,6 +164,37 @@ def load_config(path: str | None, flags: Mapping[str, Any]) -> Config:
     config = convert(data, Config, OPTIONS)
     check(config)
     return config
+
+
+def checked(data: dict[str, Any], where: str) -> dict[str, Any]:
+    """A file's values as a Config takes them, `where` being the file.
+
+    Raises ConfigError for what is of another type than its key's, with its place.
+    """
+    data = with_lists(data, Config, commas=_PARTED)
+    share = data.get("val_size")
+    if isinstance(share, float):
+        data["val_size"] = str(share)  # which the check of its text refuses, with what was meant
+    convert(data, Config, where)
+    return data
+
+
+def with_pad(data: dict[str, Any], path: str) -> dict[str, Any]:
+    """`pad_to_multiple_of: N` as the value of `pad`. Raises ConfigError where the two contradict."""
+    multiple = data.pop("pad_to_multiple_of", None)
+    if multiple is None:
+        return data
+    if type(multiple) is not int or multiple < 1:
+        place = place_of_key(path, "pad_to_multiple_of")
+        raise ConfigError(f"{place}: pad_to_multiple_of: expected a whole number of 1 or more")
+    pad = f"multiple-of:{multiple}"
+    if data.get("pad", pad) != pad:
+        place = place_of_key(path, "pad_to_multiple_of")
+        raise ConfigError(
+            f"{place}: pad_to_multiple_of: {multiple} does not go with pad: {data['pad']}; "
+            "leave one of the two out"
+        )
+    return {**data, "pad": pad}
 
 
 def _source_keys(sources: object, path: str) -> object:
@@ -175,5 +209,6 @@ def _source_keys(sources: object, path: str) -> object:
         if isinstance(source, dict):
             here = f"sources[{number}]."
             check_keys(source, SourceOptions.__struct_fields__, path, ConfigError, here)
-            convert(source, SourceOptions, path, inside=here)
+            found[number] = with_lists(source, SourceOptions)
+            convert(found[number], SourceOptions, path, inside=here)
     return found

@@ -8,6 +8,7 @@ from sftcli import layout_checks
 from sftcli.config import Config, codecs_of
 from sftcli.conversation import MAX_WEIGHT, MIN_WEIGHT, WEIGHTS, Role
 from sftcli.errors import ConfigError
+from sftcli.layout_checks import MOST_TOKENS
 from sftcli.yamlfile import nearest
 
 # What trainers know by name, and what layouts, packing and profiles may add to it.
@@ -22,6 +23,12 @@ _COLUMNS = (
     "loss_weights",
     "turn_ids",
 )
+_MOST_REPEATS = 10_000
+# What trainers and formats of records call the roles.
+_ROLES = {
+    **dict.fromkeys(("prompt", "instruction", "input", "human"), "; the prompt is 'user'"),
+    **dict.fromkeys(("completion", "response", "output", "gpt"), "; the answer is 'assistant'"),
+}
 
 
 def check(config: Config) -> None:
@@ -42,6 +49,8 @@ def _numbers(config: Config) -> None:
         value = getattr(config, key)
         if value is not None and value < 1:
             raise ConfigError(f"{key}: expected 1 or more, found {value}")
+    if config.max_length is not None and config.max_length > MOST_TOKENS:
+        raise ConfigError(f"max_length: expected at most {MOST_TOKENS:,} tokens, found {config.max_length:,}")
 
 
 def _truncation(config: Config) -> None:
@@ -83,6 +92,8 @@ def _sources(config: Config) -> None:
                 f"{here}.repeat: expected 1 or more, found {source.repeat:g}; "
                 "to take less of a source, give all sources a weight"
             )
+        if source.repeat > _MOST_REPEATS:
+            raise ConfigError(f"{here}.repeat: expected at most {_MOST_REPEATS:,}, found {source.repeat:g}")
         if source.weight is not None and not 0 < source.weight < math.inf:
             raise ConfigError(f"{here}.weight: expected a number above 0, found {source.weight:g}")
         if source.weight is None and any(weighted):
@@ -100,6 +111,8 @@ def _validation(config: Config) -> None:
 def _seed(config: Config) -> None:
     if config.seed < 0:
         raise ConfigError(f"seed: expected 0 or more, found {config.seed}")
+    if config.seed != 0 and not config.shuffle:
+        raise ConfigError(f"--seed {config.seed}: is for a random order; add --shuffle, or leave it out")
 
 
 def _packing(config: Config) -> None:
@@ -125,7 +138,8 @@ def _packing(config: Config) -> None:
 def _loss_weight(config: Config) -> None:
     for role, weight in config.loss_weight.items():
         if role not in get_args(Role):
-            raise ConfigError(f"loss_weight: unknown role {role!r}{nearest(role, get_args(Role))}")
+            hint = _ROLES.get(role) or nearest(role, get_args(Role))
+            raise ConfigError(f"loss_weight: unknown role {role!r}{hint}")
         if weight != 0 and not MIN_WEIGHT <= weight <= MAX_WEIGHT:
             raise ConfigError(f"loss_weight: {role}: expected {WEIGHTS}, found {weight:g}")
 

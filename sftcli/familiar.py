@@ -1,6 +1,6 @@
 """Names that trainers have for what is an option here: whoever writes one is told ours."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 # Our option, its value (in capitals where it is the user's to choose), and the others' names.
 _TABLE = (
@@ -52,6 +52,20 @@ def key_hint(name: str, value: object, known: Collection[str]) -> str:
         return "; did you mean 'loss_weight: {user: W}'?"
     also = " or 'loss_weight'" if name == "roles_to_train" else ""
     return f"; did you mean '{option}{'' if fixed.isupper() else f': {fixed}'}'{also}?"
+
+
+def value_hint(key: str, value: object, choices: Sequence[str], is_switch: bool) -> str:
+    """What a config says for a value of another type than the key's.
+
+    `choices` are the texts that it may be, if it is one of few; `is_switch`: it is true or false.
+    """
+    if is_switch and value in ("yes", "on", "no", "off"):
+        return f"; did you mean {'true' if value in ('yes', 'on') else 'false'}?"
+    if key == "pad" and type(value) is int:
+        return f"; did you mean 'multiple-of:{value}'?"
+    if key == "pad" and type(value) is bool:
+        return "; it is none, max-length or multiple-of:N"
+    return f"; it is one of {', '.join(choices)}" if choices else ""
 
 
 def flag_hint(flag: str, known: Collection[str]) -> str:

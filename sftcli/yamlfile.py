@@ -2,15 +2,15 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from sftcli.errors import ConfigError, UsageError
-from sftcli.familiar import key_hint
+from sftcli.familiar import key_hint, value_hint
 
 if TYPE_CHECKING:
     import yaml
@@ -107,6 +107,8 @@ def convert(
     if what.startswith("Invalid enum value"):
         given = _at(data, key)
         what = f"{given!r} is not one of its values{nearest(str(given), _choices(type_, key))}"
+    elif key in get_type_hints(type_):
+        what += value_hint(key, _at(data, key), _choices(type_, key), is_switch="`bool`, got" in what)
     key = inside + key if key else inside[:-1]
     raise error(f"{place_of_key(where, key)}: {key + ': ' if key else ''}{_plainer(what)}")
 
@@ -148,6 +150,21 @@ def _choices(type_: type, key: str) -> list[str]:
     hint = get_type_hints(type_)[key.partition("[")[0]]
     literals = [hint] if get_origin(hint) is Literal else get_args(hint)
     return [value for literal in literals for value in get_args(literal) if isinstance(value, str)]
+
+
+def with_lists(data: dict[str, Any], type_: type, commas: Collection[str] = ()) -> dict[str, Any]:
+    """The data with a list of one where a single text stands for a list of texts.
+
+    A text of a key in `commas` is parted at its commas, as on the command line.
+    """
+    found = dict(data)
+    for key, hint in get_type_hints(type_).items():
+        text = data.get(key)
+        hints = get_args(hint) if get_origin(hint) is Union else (hint,)  # a list that may be left out
+        takes = [get_args(one)[0] for one in hints if get_origin(one) is list]
+        if isinstance(text, str) and any(one is str or get_origin(one) is Literal for one in takes):
+            found[key] = [part.strip() for part in text.split(",")] if key in commas else [text]
+    return found
 
 
 def place_of_key(where: str, key: str) -> str:

@@ -49,8 +49,8 @@ FIELDS: dict[str, tuple[str, Any, tuple[str, ...], Any]] = {
     "keep": ("[title]", ["title"], ("--keep", "id", "--keep", "score"), ["id", "score"]),
     "profile": ("trl", "trl", ("--profile", "skyrl"), "skyrl"),
     "val_size": ('"1%"', "1%", ("--val-size", "50%"), "50%"),
-    "shuffle": ("true", True, ("--no-shuffle",), False),
-    "seed": ("1", 1, ("--seed", "2"), 2),
+    "shuffle": ("false", False, ("--shuffle",), True),
+    "seed": ("0", 0, ("--seed", "2"), 2),
     "dedup": ("prompt", "prompt", ("--dedup", "none"), "none"),
     "limit": ("5", 5, ("--limit", "1"), 1),
     "on_error": ("quarantine", "quarantine", ("--on-error", "skip"), "skip"),
@@ -181,7 +181,8 @@ MISTAKES = {
     "true for a number": ("limit: true", ":1:1", "limit: expected a whole number, found true or false"),
     "no is text": ("max_length: no", ":1:1", "max_length: expected a whole number, found text"),
     "number for text": ("output: 7", ":1:1", "output: expected text, found a whole number"),
-    "text for a list": ("inputs: a.jsonl", ":1:1", "inputs: expected a list, found text"),
+    "number for a list": ("inputs: 7", ":1:1", "inputs: expected a list, found a whole number"),
+    "text for a list of maps": ("sources: a", ":1:1", "sources: expected a list, found text"),
     "number in a list": (
         "limit: 5\ninputs:\n- a.jsonl\n- 7",
         ":2:1",
@@ -191,7 +192,11 @@ MISTAKES = {
     "map for text": ("template: {name: alpaca}", ":1:1", "template: expected text, found a map"),
     "number in a map": ("field: {output: 3}", ":1:1", "field[...]: expected text, found a whole number"),
     "null for a map": ("field:", ":1:1", "field: expected a map, found nothing"),
-    "null for a choice": ("train_on: null", ":1:1", "train_on: expected text, found nothing"),
+    "null for a choice": (
+        "train_on: null",
+        ":1:1",
+        "train_on: expected text, found nothing; it is one of assistant, last, all",
+    ),
     "unknown choice": (
         "limit: 5\ntrain_on: assistent",
         ":2:1",
@@ -279,6 +284,25 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
 def test_plain_text_in_yaml_is_text(tmp_path: Path, text: str, system: str | None) -> None:
     (tmp_path / "own.yaml").write_text(f"system: {text}\n")
     assert load_config(str(tmp_path / "own.yaml"), {}).system == system
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_length": 1 << 31}, "max_length: expected at most 1,073,741,824 tokens, found 2,147,483,648"),
+        (
+            {"pad": "multiple-of:99999999999999999999"},
+            "pad: multiple-of:99999999999999999999: expected at most 1,073,741,824 tokens",
+        ),
+        (
+            {"sources": [{"inputs": ["a"], "repeat": 1e12}]},
+            "sources[0].repeat: expected at most 10,000, found 1e+12",
+        ),
+    ],
+)
+def test_counts_beyond_all_use_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        load_config(None, options)
 
 
 @pytest.mark.parametrize("name", ["max_length", "limit"])

@@ -9,7 +9,7 @@ from conftest import Ended
 from sftcli.config import Config, load_config
 from sftcli.errors import ConfigError
 from sftcli.familiar import NAMES, flag_hint, key_hint
-from sftcli.validate.settings import Settings
+from sftcli.validate.settings import Settings, load_settings
 
 Here = Callable[..., Ended]
 ANSWERS = "leave it out, answers alone are trained unless asked otherwise"
@@ -121,3 +121,115 @@ def test_every_familiar_name_has_a_hint_and_is_no_name_of_ours() -> None:
 def test_validate_has_processes_of_its_own() -> None:
     known = (*Config.__struct_fields__, *Settings.__struct_fields__)
     assert key_hint("dataset_num_proc", 8, known) == "; did you mean 'num_proc'?"
+
+
+VALUES = {
+    "packing: true": "packing: expected text, found true or false; it is one of none, bfd, wrapped",
+    "pad: 64": "pad: expected text, found a whole number; did you mean 'multiple-of:64'?",
+    "pad: true": "pad: expected text, found true or false; it is none, max-length or multiple-of:N",
+    "shuffle: yes": "shuffle: expected true or false, found text; did you mean true?",
+    "shuffle: off": "shuffle: expected true or false, found text; did you mean false?",
+    "shuffle: maybe": "shuffle: expected true or false, found text",
+    "profile: TRL": "profile: 'TRL' is not one of its values; did you mean 'trl'?",
+    "profile: llama_factory": (
+        "profile: 'llama_factory' is not one of its values; did you mean 'llama-factory'?"
+    ),
+    "pad_to_multiple_of: 0": "pad_to_multiple_of: expected a whole number of 1 or more",
+    "pad_to_multiple_of: true": "pad_to_multiple_of: expected a whole number of 1 or more",
+}
+
+
+@pytest.mark.parametrize("line", VALUES)
+def test_a_value_of_another_kind(tmp_path: Path, line: str) -> None:
+    assert refused(tmp_path / "own.yaml", f"limit: 1\n{line}") == f"own.yaml:2:1: {VALUES[line]}"
+
+
+@pytest.mark.parametrize(
+    ("share", "hint"),
+    [
+        *(
+            ("0.01", "; did you mean 1%?"),
+            (".125", "; did you mean 12.5%?"),
+            ("1e-3", "; did you mean 0.1%?"),
+        ),
+        *(("0.0", ""), ("1.5", ""), ("half", "")),
+    ],
+)
+def test_a_share_as_a_number(share: str, hint: str) -> None:
+    with pytest.raises(ConfigError) as problem:
+        load_config(None, {"val_size": share})
+    expected = "expected a share above 0% and below 100%, such as 1%, or a number of rows"
+    assert str(problem.value) == f"val_size: {expected}, found {share!r}{hint}"
+
+
+def test_a_share_as_a_number_in_a_file(tmp_path: Path) -> None:
+    assert refused(tmp_path / "own.yaml", "val_size: 0.01").endswith("found '0.01'; did you mean 1%?")
+
+
+def loaded(path: Path, text: str, **flags: object) -> Config:
+    path.write_text(text + "\n")
+    return load_config(str(path), flags)
+
+
+def test_padding_to_a_multiple_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    same = Config(pad="multiple-of:64")
+    assert loaded(path, "pad_to_multiple_of: 64") == same
+    assert loaded(path, "pad-to-multiple-of: 64\npad: multiple-of:64") == same
+    assert loaded(path, "pad_to_multiple_of: null") == Config()
+    assert loaded(path, "pad_to_multiple_of: 64", pad="multiple-of:8") == Config(pad="multiple-of:8")
+    assert refused(path, "pad: max-length\npad_to_multiple_of: 64") == (
+        "own.yaml:2:1: pad_to_multiple_of: 64 does not go with pad: max-length; leave one of the two out"
+    )
+
+
+def test_one_text_is_a_list_of_one(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    text = "inputs: a,b.jsonl\nkeep: id\ncolumns: length, source\nselect: C,T005\nadd_special_tokens: <x>"
+    assert loaded(path, text) == Config(
+        inputs=["a,b.jsonl"],
+        keep=["id"],
+        columns=["length", "source"],
+        select=["C", "T005"],
+        add_special_tokens=["<x>"],
+    )
+    assert loaded(path, "sources: [{inputs: a.jsonl}]").sources[0].inputs == ["a.jsonl"]
+
+
+def test_one_text_is_a_list_of_one_for_the_gate(tmp_path: Path) -> None:
+    path = tmp_path / "gate.yaml"
+    path.write_text(
+        "select: C,D\nextend_select: R\nagainst: a,b.jsonl\ninputs: in.jsonl\npad-to-multiple-of: 8\n"
+    )
+    settings, rest = load_settings(str(path), {})
+    assert (settings.select, settings.extend_select, settings.against) == (["C", "D"], ["R"], ["a,b.jsonl"])
+    assert rest == {"inputs": ["in.jsonl"], "pad": "multiple-of:8"}
+
+
+@pytest.mark.parametrize(
+    ("role", "hint"),
+    [
+        ("prompt", "the prompt is 'user'"),
+        ("gpt", "the answer is 'assistant'"),
+        ("usr", "did you mean 'user'?"),
+    ],
+)
+def test_a_role_by_another_name(role: str, hint: str) -> None:
+    with pytest.raises(ConfigError) as problem:
+        load_config(None, {"loss_weight": {role: 0.1}})
+    assert str(problem.value) == f"loss_weight: unknown role {role!r}; {hint}"
+
+
+@pytest.mark.parametrize("weight", [1e-46, 1e-10, -1.0, float("nan"), float("inf")])
+def test_a_weight_that_is_none_as_it_is_stored(weight: float) -> None:
+    with pytest.raises(ConfigError) as problem:
+        load_config(None, {"loss_weight": {"user": weight}})
+    expected = f"loss_weight: user: expected 0, or a number from 1e-9 to 1e9, found {weight:g}"
+    assert str(problem.value) == expected
+
+
+def test_a_seed_without_a_random_order() -> None:
+    with pytest.raises(ConfigError) as problem:
+        load_config(None, {"seed": 7})
+    assert str(problem.value) == "--seed 7: is for a random order; add --shuffle, or leave it out"
+    assert load_config(None, {"seed": 7, "shuffle": True}) == Config(seed=7, shuffle=True)

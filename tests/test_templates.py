@@ -143,7 +143,7 @@ MALFORMED = {
     ),
     "`no` where true or false is meant": (
         ROLES + "trim: no\n",
-        "own.yaml:5:1: trim: expected true or false, found text",
+        "own.yaml:5:1: trim: expected true or false, found text; did you mean false?",
     ),
     "number for text": (ROLES + "begin: 1\n", "own.yaml:5:1: begin: expected text, found a whole number"),
 }

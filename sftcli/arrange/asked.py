@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 
 from sftcli.config import Config
@@ -30,8 +31,16 @@ def validation_asked(config: Config) -> ValidationAsked | None:
     if re.fullmatch(r"\d+", text) and int(text) > 0:
         return ValidationAsked(rows=int(text))
     raise ConfigError(
-        f"val_size: expected a share above 0% and below 100%, such as 1%, or a number of rows, found {text!r}"
+        "val_size: expected a share above 0% and below 100%, such as 1%, or a number of rows, found "
+        f"{text!r}{_in_percent(text)}"
     )
+
+
+def _in_percent(text: str) -> str:
+    """A hint where a share is written as a number, as other programs take it."""
+    match = re.fullmatch(r"0?\.\d+|\d(?:\.\d+)?e-\d+", text, re.ASCII)
+    share = Decimal(text) * 100 if match else Decimal(0)
+    return f"; did you mean {share.normalize():f}%?" if 0 < share < 100 else ""
 
 
 def sides(config: Config) -> tuple[str, ...]:

@@ -10,13 +10,13 @@ from typing import Any
 
 import msgspec
 
-from sftcli.config import Config
+from sftcli.config import Config, checked, with_pad
 from sftcli.errors import ConfigError, UsageError
 from sftcli.plan import STDIN
 from sftcli.rules.catalogue import RULES, UNNAMED, canonical, exactness, selected
 from sftcli.validate.overlap import OVERLAP
 from sftcli.validate.tally import Limits
-from sftcli.yamlfile import OPTIONS, check_keys, convert, load_yaml, underscored
+from sftcli.yamlfile import OPTIONS, check_keys, convert, load_yaml, underscored, with_lists
 
 _PYPROJECT = "pyproject.toml"
 _TABLE = "[tool.sftcli]"
@@ -125,12 +125,14 @@ def load_settings(
     else:
         where, data = _from_pyproject(folder or Path.cwd())
     own = Settings.__struct_fields__
+    data = with_pad(data, where)
     known = (*own, *Config.__struct_fields__)
     check_keys(data, known, where, ConfigError, listed_by="sftcli validate --help")
     mine = {key: value for key, value in data.items() if key in own}
     rest = {key: value for key, value in data.items() if key not in own}
+    mine = with_lists(mine, Settings, commas=("select", "extend_select", "ignore"))
     written = convert(mine, Settings, where)
-    convert(rest, Config, where)
+    rest = checked(rest, where)
     limits = _by_rule(written.fail_over, f"{where}: fail_over ")
     limits |= _by_rule(flags.get("fail_over") or {}, "--fail-over ")
     settings = convert(_over(written, {**flags, "fail_over": limits}), Settings, OPTIONS)
