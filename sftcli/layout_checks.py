@@ -4,6 +4,8 @@ from sftcli.config import Config
 from sftcli.errors import ConfigError
 from sftcli.profiles import PROFILES
 
+MOST_TOKENS = 1 << 30  # in a row: lists are counted in 32 bits
+
 
 def padding(config: Config) -> None:
     """How much is padded is known, and rows are padded where nothing else pads them."""
@@ -18,6 +20,8 @@ def padding(config: Config) -> None:
             f"pad: {config.pad!r} is none of none, max-length and multiple-of:N, where N is 1 or more, "
             "such as multiple-of:64"
         )
+    if multiple_of(config.pad) > MOST_TOKENS:
+        raise ConfigError(f"pad: {config.pad}: expected at most {MOST_TOKENS:,} tokens")
     if config.pad == "max-length" and config.max_length is None:
         raise ConfigError("--pad max-length: to how many tokens? Pass --max-length N")
     if config.layout in ("seq2seq", "steps"):

@@ -437,6 +437,28 @@ def test_the_first_one_is_kept(tmp_path: Path, dedup: str, kept: list[int], drop
     ]
 
 
+def test_records_that_make_other_rows_are_not_the_same(tmp_path: Path) -> None:
+    """A field of the completion alone, and a message's own flag: neither is in the messages' texts."""
+    (tmp_path / "own.yaml").write_text('prompt: "{instruction}: "\ncompletion: "{output} {extra}"\n')
+    more = [{"instruction": "a", "output": "b", "extra": extra} for extra in ("one", "two", "two")]
+    (tmp_path / "more.jsonl").write_bytes(jsonl(*more))
+    template = str(tmp_path / "own.yaml")
+    make(tmp_path / "1", tmp_path / "more.jsonl", template=template, dedup="exact", record_format="alpaca")
+    assert texts(tmp_path / "1") == ["a: b one", "a: b two"]
+
+    talk = [{"role": role, "content": role} for role in ("user", "assistant", "user", "assistant")]
+    flagged = [*talk[:1], {**talk[1], "train": False}, *talk[2:]]
+    (tmp_path / "talks.jsonl").write_bytes(jsonl(*({"messages": one} for one in (flagged, talk, talk))))
+    report = make(tmp_path / "2", tmp_path / "talks.jsonl", template="chatml", dedup="exact")
+    assert (report.counts.rows, dict(report.counts.dropped)) == (2, {"duplicate_record": 1})
+
+
+def test_a_large_validation_side_has_no_more_shards_than_there_were_splits(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_bytes(records(*range(100)))
+    report = make(tmp_path / "out", tmp_path / "in.jsonl", template="plain", val_size=99)
+    assert report.shards == 2
+
+
 def test_places_are_those_in_the_file_beyond_its_first_split(
     tmp_path: Path, small_splits: Callable[[int], None]
 ) -> None:

@@ -19,6 +19,7 @@ _SIZE = 16
 _encode = msgspec.json.Encoder(order="sorted").encode
 # What a prompt template may ask for of records whose messages say the same already.
 _IN_MESSAGES = ("system", "history", "instruction", "input", "prompt", "output", "completion", "response")
+_NO_FLAGS = (None, 1.0, None, None)
 
 
 class Fingerprint:
@@ -32,6 +33,7 @@ class Fingerprint:
             self._prompt = tuple(sorted(set(asked)))
             self._all = tuple(sorted({*asked, *_names(layout.completion)}))
         self._more = tuple(name for name in self._prompt if name not in _IN_MESSAGES)
+        self._more_of_all = tuple(name for name in self._all if name not in _IN_MESSAGES)
 
     def __call__(self, conversation: Conversation) -> bytes:
         """32 bytes: those of its prompt, and those of all that it says.
@@ -57,7 +59,12 @@ class Fingerprint:
             return ("fields", asked, self._prompt), [fields.get(name) for name in self._all]
         last = max((at for at, turn in enumerate(turns) if turn[0] == "assistant"), default=0)
         more = [fields.get(name) for name in self._more] if fields else []
-        return ("messages", turns[:last], (conversation.tools, more)), turns[last:]
+        rest: list[Any] = turns[last:]
+        # What makes another row of it, though it is asked the same and answered the same.
+        rest += [[fields.get(name) for name in self._more_of_all]] if fields and self._more_of_all else []
+        flags = [(turn.trained, turn.weight, turn.name, turn.tool_call_id) for turn in conversation.messages]
+        rest += [flags] if any(flag != _NO_FLAGS for flag in flags) else []
+        return ("messages", turns[:last], (conversation.tools, more)), rest
 
 
 def printing(

@@ -40,13 +40,13 @@ class Arranged:
     def shards(self, splits: int) -> Iterator[tuple[str, int, int, Ints]]:
         """(side, index, of how many, the rows) of each shard.
 
-        `train` has as many shards as there were splits, `validation` as many as go with its rows; rows
-        are spread evenly.
+        `train` has as many shards as there were splits, `validation` as many as go with its rows, but
+        no more than that; rows are spread evenly.
         """
         rows = len(self.order[TRAIN])
         for side, numbers in self.order.items():
             wanted = splits if side == TRAIN else round(splits * len(numbers) / max(rows, 1))
-            count = max(1, min(wanted, len(numbers)))
+            count = max(1, min(wanted, splits, len(numbers)))
             for index in range(count):
                 first, stop = (len(numbers) * at // count for at in (index, index + 1))
                 yield side, index, count, numbers[first:stop]
