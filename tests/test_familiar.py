@@ -233,3 +233,17 @@ def test_a_seed_without_a_random_order() -> None:
         load_config(None, {"seed": 7})
     assert str(problem.value) == "--seed 7: is for a random order; add --shuffle, or leave it out"
     assert load_config(None, {"seed": 7, "shuffle": True}) == Config(seed=7, shuffle=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        *(("TRL", "; did you mean 'trl'?"), ("llamafactory", "; did you mean 'llama-factory'?")),
+        *(("llama_factory", "; did you mean 'llama-factory'?"), ("unsloth", ".")),
+    ],
+)
+def test_a_choice_that_is_near(sftcli_here: Here, given: str, hint: str) -> None:
+    ended = sftcli_here("prepare", "in.jsonl", "--profile", given)
+    known = "'trl', 'axolotl', 'llama-factory', 'megatron', 'skyrl', 'olmo'"
+    expected = f"Error: Invalid value for '--profile': {given!r} is not one of {known}{hint}"
+    assert ended.err.splitlines()[-1] == expected

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from sftcli.cli.choice import Choice
 from sftcli.cli.options import config_options
 
 # As in sftcli.view.select and sftcli.view.views, which are loaded only where they are used.
@@ -55,7 +56,7 @@ class _Command(click.Command):
     help="Rows whose text REGEX matches somewhere; (?i) before it ignores case (repeatable: all of them).",
 )  # fmt: skip
 @click.option(
-    "--only", type=click.Choice(ONLY), multiple=True, metavar="WHAT",
+    "--only", type=Choice(ONLY), multiple=True, metavar="WHAT",
     help=f"Rows that are {', '.join(ONLY)} (repeatable).",
 )  # fmt: skip
 @click.option(
@@ -66,7 +67,7 @@ class _Command(click.Command):
     "--max-rows", type=click.IntRange(1), metavar="N",
     help="Show N rows at most. [default: 20 of a search, 1 of longest and the like]",
 )  # fmt: skip
-@click.option("--view", type=click.Choice(VIEWS), help="How a row is shown. [default: text]")
+@click.option("--view", type=Choice(VIEWS), help="How a row is shown. [default: text]")
 @click.option(
     "--against", multiple=True, metavar="KEY=VALUE",
     help="Side by side with the row under another option, such as template=chatml (repeatable), or, "
@@ -74,11 +75,11 @@ class _Command(click.Command):
 )  # fmt: skip
 @click.option("--loss", metavar="MODEL", help="Each token's loss under MODEL, a folder or a hub name.")
 @click.option(
-    "--format", "format_", type=click.Choice(["text", "json", "html"]),
+    "--format", "format_", type=Choice(["text", "json", "html"]),
     help="JSON is one object for a row, HTML one page for all. [default: text, or as FILE ends]",
 )  # fmt: skip
 @click.option("-o", "--output", "output", metavar="FILE", help="Write to FILE.")
-@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
+@click.option("--color", type=Choice(["auto", "always", "never"]), default="auto", show_default=True)
 @click.option("--pager/--no-pager", default=None, help="Page long output. [default: in a terminal]")
 @config_options
 def inspect(sources: tuple[str, ...], config: str | None, **options: Any) -> None:

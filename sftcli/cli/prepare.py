@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from sftcli.cli.choice import Choice
 from sftcli.cli.options import F, config_flags, config_options, split_list
 from sftcli.cli.sections import SectionedCommand
 from sftcli.cli.write_options import SHAPE, SHARDS, WHICH, write_flags
@@ -37,7 +38,7 @@ class _Command(SectionedCommand):
 @shard_options
 @click.option(
     "--on-error",
-    type=click.Choice(["fail", "skip", "quarantine"]),
+    type=Choice(["fail", "skip", "quarantine"]),
     help="Bad records: write nothing, leave them out, or keep them in rejects.jsonl. [default: fail]",
 )
 @click.option(

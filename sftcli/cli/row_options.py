@@ -2,6 +2,8 @@
 
 import click
 
+from sftcli.cli.choice import Choice
+
 RECORD_FORMATS = (
     "auto", "alpaca", "prompt_completion", "messages", "sharegpt", "segments", "text", "fields",
 )  # fmt: skip
@@ -27,19 +29,17 @@ TEMPLATE = (
     ),
     click.option(
         "--spans",
-        type=click.Choice(["auto", "derived", "marks"]),
+        type=Choice(["auto", "derived", "marks"]),
         help="Prove a chat template's trained spans, or take its generation marks. [default: auto]",
     ),
     click.option(
         "--injected",
-        type=click.Choice(["train", "mask"]),
+        type=Choice(["train", "mask"]),
         help="An empty think block that a chat template puts into an answer. [default: train]",
     ),
 )
 RECORDS = (
-    click.option(
-        "--record-format", type=click.Choice(RECORD_FORMATS), help="The records' shape. [default: auto]"
-    ),
+    click.option("--record-format", type=Choice(RECORD_FORMATS), help="The records' shape. [default: auto]"),
     click.option("--field", multiple=True, metavar="NAME=KEY", help="Read field NAME from the record's KEY."),
     click.option("--system", metavar="TEXT", help="The system text of records that have none."),
     click.option(
@@ -52,12 +52,12 @@ RECORDS = (
 MASK = (
     click.option(
         "--train-on",
-        type=click.Choice(["assistant", "last", "all"]),
+        type=Choice(["assistant", "last", "all"]),
         help="Which turns are trained. [default: assistant]",
     ),
     click.option(
         "--train-on-eos",
-        type=click.Choice(["turn", "last", "none", "all"]),
+        type=Choice(["turn", "last", "none", "all"]),
         help="Which turns' terminators are trained. [default: turn]",
     ),
     click.option(
@@ -71,13 +71,13 @@ LENGTH = (
     click.option("--max-length", type=int, metavar="N", help="The most tokens a row may have."),
     click.option(
         "--truncation",
-        type=click.Choice(["drop", "error", "right", "left", "turns", "prompt"]),
+        type=Choice(["drop", "error", "right", "left", "turns", "prompt"]),
         help="What becomes of a longer row: dropped, a bad record, its start kept (right) or its end (left), "
         "its oldest turns left out, or its prompt cut. [default: drop]",
     ),
     click.option(
         "--truncation-side",
-        type=click.Choice(["left", "right"]),
+        type=Choice(["left", "right"]),
         help="The end of a prompt that --truncation prompt cuts off. [default: right]",
     ),
     click.option(
@@ -101,7 +101,7 @@ TOKENIZER = (
     ),
     click.option(
         "--encoder",
-        type=click.Choice(["auto", "fastokens", "tokenizers"]),
+        type=Choice(["auto", "fastokens", "tokenizers"]),
         help="The tokenizing engine; all give the same ids. [default: auto]",
     ),
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sftcli.cli.choice import Choice
 from sftcli.cli.options import config_flags, config_options, refuse_row_options
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def _numbers(most: int) -> Callable[[click.Context, click.Parameter, str | None]
 )
 @click.option("--plot", metavar="FILE", help="Draw the lengths and the trained shares: .png, .svg or .html.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
-@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
+@click.option("--color", type=Choice(["auto", "always", "never"]), default="auto", show_default=True)
 @click.option("--progress/--no-progress", default=None, help="Show a bar. [default: in a terminal]")
 @config_options
 def stats(

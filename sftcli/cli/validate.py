@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sftcli.cli.choice import Choice
 from sftcli.cli.options import config_flags, config_options
 from sftcli.cli.sections import SectionedCommand
 
@@ -63,7 +64,7 @@ class _Command(SectionedCommand):
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(_FORMATS),
+    type=Choice(_FORMATS),
     default="text",
     show_default=True,
     help="How findings are written.",
@@ -75,7 +76,7 @@ class _Command(SectionedCommand):
 )
 @click.option("--fix", is_flag=True, help="Mend what is safe to mend, into the file of -o.")
 @click.option("--quiet", is_flag=True, help="Print nothing where nothing is found, and no reasons.")
-@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
+@click.option("--color", type=Choice(["auto", "always", "never"]), default="auto", show_default=True)
 @click.option("--num-proc", type=int, metavar="N", help="How many processes. [default: one a processor]")
 @config_options
 def validate(

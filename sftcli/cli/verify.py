@@ -9,6 +9,7 @@ from typing import Literal
 
 import click
 
+from sftcli.cli.choice import Choice
 from sftcli.cli.options import debug_option
 
 _SAMPLE = 1_000
@@ -29,7 +30,7 @@ _EPILOG = "Exit codes: 0 fine, 1 findings, 2 usage, 3 environment (no manifest, 
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["text", "json", "jsonl", "github", "junit", "sarif"]),
+    type=Choice(["text", "json", "jsonl", "github", "junit", "sarif"]),
     default="text",
     show_default=True,
     help="How findings are written.",
@@ -47,7 +48,7 @@ _EPILOG = "Exit codes: 0 fine, 1 findings, 2 usage, 3 environment (no manifest, 
 @click.option("--ignore", multiple=True, metavar="RULES", help="Leave these rules out: codes or names.")
 @click.option("--strict", is_flag=True, help="Exit 1 for warnings too.")
 @click.option("--quiet", is_flag=True, help="Print nothing where nothing is found.")
-@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
+@click.option("--color", type=Choice(["auto", "always", "never"]), default="auto", show_default=True)
 @click.option("--progress/--no-progress", default=None, help="Show a bar. [default: in a terminal]")
 @debug_option
 def verify(

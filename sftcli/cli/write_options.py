@@ -4,18 +4,19 @@ from typing import Any
 
 import click
 
+from sftcli.cli.choice import Choice
 from sftcli.errors import UsageError
 
 SHAPE = (
     click.option(
         "--packing",
-        type=click.Choice(["none", "bfd", "wrapped"]),
+        type=Choice(["none", "bfd", "wrapped"]),
         help="Put records together into rows of --max-length tokens: whole ones where they fit best (bfd), "
         "or joined and cut (wrapped). [default: none]",
     ),
     click.option(
         "--layout",
-        type=click.Choice(["causal", "shifted", "seq2seq", "steps"]),
+        type=Choice(["causal", "shifted", "seq2seq", "steps"]),
         help="Labels in the places of their tokens (causal), one place before (shifted), the last answer "
         "apart from what stands before it (seq2seq), or a row for each trained token (steps). "
         "[default: causal]",
@@ -25,11 +26,11 @@ SHAPE = (
     ),
     click.option("--pad-to-multiple-of", type=int, metavar="N", help="The same as --pad multiple-of:N."),
     click.option(
-        "--padding-side", type=click.Choice(["right", "left"]), help="Where padding goes. [default: right]"
+        "--padding-side", type=Choice(["right", "left"]), help="Where padding goes. [default: right]"
     ),
     click.option(
         "--labels-dtype",
-        type=click.Choice(["int32", "int64"]),
+        type=Choice(["int32", "int64"]),
         help="The type of labels; cross entropy in PyTorch wants int64. [default: int32]",
     ),
     click.option(
@@ -48,15 +49,15 @@ SHAPE = (
 SHARDS = (
     click.option(
         "--profile",
-        type=click.Choice(["trl", "axolotl", "llama-factory", "megatron", "skyrl", "olmo"]),
+        type=Choice(["trl", "axolotl", "llama-factory", "megatron", "skyrl", "olmo"]),
         help="The columns and files that this trainer reads, and no others.",
     ),
     click.option(
-        "--format", type=click.Choice(["parquet", "arrow"]), help="The shards' format. [default: parquet]"
+        "--format", type=Choice(["parquet", "arrow"]), help="The shards' format. [default: parquet]"
     ),
     click.option(
         "--compression",
-        type=click.Choice(["zstd", "snappy", "lz4", "gzip", "none"]),
+        type=Choice(["zstd", "snappy", "lz4", "gzip", "none"]),
         help="The shards' compression. [default: zstd for parquet, none for arrow]",
     ),
 )
@@ -75,7 +76,7 @@ WHICH = (
     click.option("--seed", type=int, metavar="N", help="Another number, another order. [default: 0]"),
     click.option(
         "--dedup",
-        type=click.Choice(["none", "exact", "prompt"]),
+        type=Choice(["none", "exact", "prompt"]),
         help="Keep the first of the records that say the same, or that ask the same. Takes 130 bytes of "
         "memory a record. [default: none]",
     ),
