@@ -1,6 +1,6 @@
-"""Again: what it takes to make rows of a block anew, from a conversation that was shortened."""
+"""Again: what it takes to make rows of a block anew, from conversations that were shortened."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -25,21 +25,29 @@ class Again:
         self._builder, self._engine = builder, engine
         self.conversation = conversation
 
-    def encode(self, rendered: Rendered, line: int) -> TokenBatch:
-        """A batch of this one row."""
-        return encode_runs(self._builder.build([rendered], [line]), self._engine)
+    def encode(self, rendered: Sequence[Rendered], lines: Sequence[int]) -> TokenBatch:
+        """A batch of these R rows; `lines` are the R input lines they came from."""
+        return encode_runs(self._builder.build(rendered, lines), self._engine)
 
-    def bounds(self, text: str) -> list[int]:
-        """Where a text can be cut between two tokens of its own: its start, ..., its end, in characters.
+    def bounds(self, texts: Sequence[str]) -> list[list[int]]:
+        """Where each text can be cut between two tokens of its own: its start, ..., its end, in characters.
 
-        Tokens that share a character are not parted.
+        No text is empty. Tokens that share a character are not parted.
         """
-        raw = text.encode()
-        encoded = self._engine.encode([text], np.array([len(raw)]), np.array([False]))
+        raws = [text.encode() for text in texts]
+        sizes = np.array([len(raw) for raw in raws], np.int64)
+        encoded = self._engine.encode(texts, sizes, np.zeros(len(texts), np.bool_))
         # An engine may give shared characters to each of their tokens, or their bytes to one of them.
         clean = encoded.stops[:-1] == encoded.starts[1:]
-        places = [place for place in encoded.stops[:-1][clean].tolist() if raw[place] & 0xC0 != 0x80]
-        if not text.isascii():
-            lead = np.cumsum((np.frombuffer(raw, np.uint8) & 0xC0) != 0x80)
-            places = [int(lead[place - 1]) for place in places if place]
-        return [0, *sorted({*places} - {0, len(text)}), len(text)]
+        found: list[list[int]] = []
+        first, base = 0, 0
+        for text, raw, end in zip(texts, raws, encoded.ends.tolist(), strict=True):
+            inner = slice(first, max(end - 1, first))
+            places = (encoded.stops[inner][clean[inner]] - base).tolist()
+            if not text.isascii():
+                places = [place for place in places if place and raw[place] & 0xC0 != 0x80]
+                lead = np.cumsum((np.frombuffer(raw, np.uint8) & 0xC0) != 0x80)
+                places = [int(lead[place - 1]) for place in places]
+            found.append([0, *sorted({*places} - {0, len(text)}), len(text)])
+            first, base = end, base + len(raw)
+        return found

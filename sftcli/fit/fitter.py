@@ -12,7 +12,8 @@ from sftcli.conversation import Conversation
 from sftcli.errors import ConfigError, RecordError
 from sftcli.fit.again import Again
 from sftcli.fit.cut import Cutter
-from sftcli.fit.shorten import Made, Shortener, Side
+from sftcli.fit.search import Made
+from sftcli.fit.shorten import Shortener, Side
 from sftcli.rendered import Rendered
 from sftcli.templates import PromptTemplate
 
@@ -136,27 +137,29 @@ class Fitter:
     ) -> tuple[TokenBatch, dict[int, Rendered]]:
         """The batch with these rows shortened, and what those made again were made of."""
         parts: list[TokenBatch] = []
-        rendered: dict[int, Rendered] = {}
+        made = self._made_again(batch, rows, again)
         done = 0
         for index in rows:
             row = batch.part(index, index + 1)
-            if self.limits.truncation in ("right", "left"):
-                shorter = (
-                    self._cutter.right(row) if self.limits.truncation == "right" else self._cutter.left(row)
-                )
+            if self.limits.truncation == "right":
+                shorter = self._cutter.right(row)
+            elif self.limits.truncation == "left":
+                shorter = self._cutter.left(row)
+            elif index in made:
+                shorter = made[index].batch
             else:
-                made = self._made_again(row, again)
-                if made is None:
-                    continue
-                shorter, rendered[index] = made.batch, made.rendered
+                continue
             parts += [batch.part(done, index), replace(shorter, carried=row.carried)]
             done = index + 1
+        rendered = {index: of.rendered for index, of in made.items()}
         return (TokenBatch.joined([*parts, batch.part(done, len(batch))]) if parts else batch), rendered
 
-    def _made_again(self, row: TokenBatch, again: Again) -> Made | None:
+    def _made_again(self, batch: TokenBatch, rows: list[int], again: Again) -> dict[int, Made]:
         if self.limits.truncation == "turns":
-            return self._shortener.turns(row, again)
-        return self._shortener.prompt(row, again, self.limits.side)
+            return self._shortener.turns(batch, rows, again)
+        if self.limits.truncation == "prompt":
+            return self._shortener.prompt(batch, rows, again, self.limits.side)
+        return {}
 
     def _refusal(self, tokens: int) -> RecordError:
         return RecordError(

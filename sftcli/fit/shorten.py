@@ -3,8 +3,10 @@
 How long a row gets is not foreseen but counted: every candidate is rendered and encoded as any record is.
 """
 
-from collections.abc import Callable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -13,8 +15,8 @@ import numpy.typing as npt
 
 from sftcli.batch import TokenBatch, objects
 from sftcli.conversation import Conversation, Message
-from sftcli.errors import RecordError
 from sftcli.fit.again import Again
+from sftcli.fit.search import Asking, Made, bounds_of, row_of, side_by_side
 from sftcli.rendered import Outline, Piece, Rendered
 from sftcli.templates import PromptTemplate
 
@@ -23,14 +25,7 @@ Place = int | str  # of a text: its message, or the name of its field
 
 _NEAR = 32  # tokens by which the sum of some turns' tokens may miss what leaving them out saves
 _GUESSES = 6  # after so many the search halves what is left
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A row that was made again, and what it was made of."""
-
-    batch: TokenBatch
-    rendered: Rendered
+_SHARED = 4  # tokens of the template that a text may save when it is cut, by sharing them
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,111 +36,107 @@ class Shortener:
     render: Callable[[Conversation], Rendered]
     layout: object
 
-    def turns(self, row: TokenBatch, again: Again) -> Made | None:
-        """The one row of a batch without its oldest exchanges, as few as it takes; None where it stays long.
+    def turns(self, batch: TokenBatch, rows: Iterable[int], again: Again) -> dict[int, Made]:
+        """Those of the rows, by number, without their oldest exchanges, as few as it takes.
 
         An exchange is a user's turn and all up to the next. System messages at the head stay, and so
-        does the last exchange in which something is trained. Turns keep their numbers.
+        does the last exchange in which something is trained. Turns keep their numbers. Rows that stay
+        long are not there.
         """
-        line = int(row.line[0])
-        given = again.conversation(line)
-        sizes = _tokens_of_turns(row, len(given.messages))
-        head, starts = _exchanges(given.messages, _last_trained(row))
-        lengths = [len(row.ids) - int(sizes[head:start].sum()) for start in starts]
+        return self._all(batch, rows, again, self._turns)
 
-        def without(count: int) -> Made | None:
-            start = starts[count - 1]
-            messages = [*given.messages[:head], *given.messages[start:]]
-            made = self._made(msgspec.structs.replace(given, messages=messages), line, again)
-            return _renumbered(made, head, start - head) if made else None
-
-        count = next((i for i, length in enumerate(lengths, 1) if length <= self.length), len(starts))
-        made = without(count) if count else None
-        while made is None and 0 < count < len(starts):
-            count += 1
-            made = without(count)
-        while made is not None and count > 1 and lengths[count - 2] <= self.length + _NEAR:
-            shorter = without(count - 1)
-            if shorter is None:
-                break
-            made, count = shorter, count - 1
-        return made
-
-    def prompt(self, row: TokenBatch, again: Again, side: Side) -> Made | None:
-        """The one row of a batch with less text in its prompt; None where even that is not enough.
+    def prompt(self, batch: TokenBatch, rows: Iterable[int], again: Again, side: Side) -> dict[int, Made]:
+        """Those of the rows, by number, with less text in their prompt, where that is enough.
 
         The last text is cut first, and its end (`right`), or the first one and its beginning, by as
         few tokens of its own as it takes. Of each text some is left.
         """
-        line = int(row.line[0])
-        given = again.conversation(line)
+        return self._all(batch, rows, again, lambda row, given: self._prompt(row, given, side))
+
+    def _all(
+        self,
+        batch: TokenBatch,
+        rows: Iterable[int],
+        again: Again,
+        search: Callable[[TokenBatch, Conversation], Asking[Made | None]],
+    ) -> dict[int, Made]:
+        lines = {row: int(batch.line[row]) for row in rows}
+        searches = {
+            row: search(batch.part(row, row + 1), again.conversation(line)) for row, line in lines.items()
+        }
+        found = side_by_side(searches, lines, self.render, again)
+        return {row: made for row in lines if (made := found[row]) is not None}
+
+    def _turns(self, row: TokenBatch, given: Conversation) -> Asking[Made | None]:
+        sizes = _tokens_of_turns(row, len(given.messages))
+        head, starts = _exchanges(given.messages, _last_trained(row))
+        lengths = [len(row.ids) - int(sizes[head:start].sum()) for start in starts]
+
+        def without(count: int) -> Asking[Made | None]:
+            messages = [*given.messages[:head], *given.messages[starts[count - 1] :]]
+            made = yield from row_of(msgspec.structs.replace(given, messages=messages))
+            return made if made and len(made.batch.ids) <= self.length else None
+
+        count = next((i for i, length in enumerate(lengths, 1) if length <= self.length), len(starts))
+        made = (yield from without(count)) if count else None
+        while made is None and 0 < count < len(starts):
+            count += 1
+            made = yield from without(count)
+        while made is not None and count > 1 and lengths[count - 2] <= self.length + _NEAR:
+            shorter = yield from without(count - 1)
+            if shorter is None:
+                break
+            made, count = shorter, count - 1
+        return _renumbered(made, head, starts[count - 1] - head) if made else None
+
+    def _prompt(self, row: TokenBatch, given: Conversation, side: Side) -> Asking[Made | None]:
         over = len(row.ids) - self.length
-        places = _prompt_texts(given, self.layout, _last_answer(row))
+        answer = _last_answer(row)
+        if _fewest_tokens(row) > self.length:
+            return None
+        places = _prompt_texts(given, self.layout, answer)
         for place in places[::-1] if side == "right" else places:
             text = _text_at(given, place)
-            cuts = _cuts(text, again, side)
-
-            def cut(
-                count: int,
-                given: Conversation = given,
-                place: Place = place,
-                text: str = text,
-                cuts: Sequence[slice] = cuts,
-                over: int = over,
-            ) -> tuple[Made | None, int]:
-                made = self._any_length(_with_text(given, place, text[cuts[count]]), line, again)
-                return made, len(made.batch.ids) - self.length if made else over
-
+            cuts = _cuts(text, (yield from bounds_of(text)), side) if text else []
             if len(cuts) < 2:
                 continue
-            found = _fewest(cut, len(cuts) - 1, over)
-            if found is not None:
-                return found
-            _, over = cut(len(cuts) - 1)
+            made, over = yield from self._fewest(partial(_cut, given, place, cuts), len(cuts) - 1, over)
+            if made is not None:
+                return made
             given = _with_text(given, place, text[cuts[-1]])
         return None
 
-    def _made(self, conversation: Conversation, line: int, again: Again) -> Made | None:
-        """A conversation's row, or None where it is too long or the template refuses it."""
-        made = self._any_length(conversation, line, again)
-        return made if made and len(made.batch.ids) <= self.length else None
+    def _fewest(
+        self, cut: Callable[[int], Conversation], most: int, over: int
+    ) -> Asking[tuple[Made | None, int]]:
+        """The row with the fewest tokens cut that fits, of 1 to `most`; None where that many are too few.
 
-    def _any_length(self, conversation: Conversation, line: int, again: Again) -> Made | None:
-        try:
-            rendered = self.render(conversation)
-        except RecordError:
-            return None
-        return Made(again.encode(rendered, line), rendered)
-
-
-def _fewest(cut: Callable[[int], tuple[Made | None, int]], most: int, over: int) -> Made | None:
-    """The row with the fewest tokens cut that fits, of 1 to `most`; None where that many are too few.
-
-    `cut` gives the row without so many, and by how many tokens it is too long (0 or less: it fits).
-    """
-    low, high, found = 0, most + 1, None  # `low` are too few, and `high` enough
-    guess = min(over, most)
-    for step in range(most + 1):
-        made, excess = cut(guess)
-        if made is not None and excess <= 0:
-            high, found = guess, made
-        else:
-            low = guess
-        if high - low <= 1:
-            break
-        guess += excess if step < _GUESSES else (low + high) // 2 - guess
-        guess = min(max(guess, low + 1), high - 1)
-    return found
+        `cut` gives the conversation without so many, and `over` is by how many tokens the whole one's
+        row is too long. Also by how many it still is without `most` of them.
+        """
+        low, high, found = 0, most + 1, None  # `low` are too few tokens cut, and `high` enough
+        guess, last = min(over, most), over
+        for step in range(most + 1):
+            made = yield from row_of(cut(guess))
+            excess = len(made.batch.ids) - self.length if made else over
+            if excess <= 0:
+                high, found = guess, made
+            else:
+                low, last = guess, excess
+            if high - low <= 1:
+                break
+            guess += excess if step < _GUESSES else (low + high) // 2 - guess
+            guess = min(max(guess, low + 1), high - 1)
+        return found, last
 
 
-def _cuts(text: str, again: Again, side: Side) -> list[slice]:
+def _cuts(text: str, bounds: Sequence[int], side: Side) -> list[slice]:
     """The text whole, without one token, without two, ... as long as it says something."""
-    bounds = again.bounds(text)
     if side == "right":
         white = len(text) - len(text.lstrip())
-        return [slice(stop) for stop in reversed(bounds) if stop > white]
+        return [slice(stop) for stop in reversed(bounds[bisect_right(bounds, white) :])]
     white = len(text.rstrip())
-    return [slice(start, None) for start in bounds if start < white]
+    return [slice(start, None) for start in bounds[: bisect_left(bounds, white)]]
 
 
 def _exchanges(messages: Sequence[Message], last_trained: int) -> tuple[int, list[int]]:
@@ -183,12 +174,24 @@ def _text_at(given: Conversation, place: Place) -> str:
     return text
 
 
+def _cut(given: Conversation, place: Place, cuts: Sequence[slice], count: int) -> Conversation:
+    return _with_text(given, place, _text_at(given, place)[cuts[count]])
+
+
 def _with_text(given: Conversation, place: Place, text: str) -> Conversation:
     if isinstance(place, str):
         return msgspec.structs.replace(given, fields={**given.fields, place: text})
     messages = list(given.messages)
     messages[place] = msgspec.structs.replace(messages[place], content=text)
     return msgspec.structs.replace(given, messages=messages)
+
+
+def _fewest_tokens(row: TokenBatch) -> int:
+    """No row of this one's answers and template has fewer tokens, however short its other texts."""
+    pieces = row.outlines[0].pieces
+    prompt = np.array([piece.content and piece.role != "assistant" for piece in pieces], np.bool_)
+    fixed = len(row.ids) - int(np.count_nonzero(prompt[row.piece]))
+    return fixed - _SHARED * int(np.count_nonzero(prompt))
 
 
 def _turns(row: TokenBatch) -> list[int]:
