@@ -19,6 +19,7 @@ torch = pytest.importorskip("torch", reason="needs torch; `make test-trainers` i
 
 import pyarrow as pa  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
+from datasets import load_from_disk  # noqa: E402
 from tiny import llama, losses, mean_loss, nearly, rows_of  # noqa: E402
 from transformers import AutoTokenizer  # noqa: E402
 
@@ -78,13 +79,34 @@ def test_axolotl_reads_the_folder_and_drops_what_is_too_long(tmp_path: Path) -> 
     out = prepared(tmp_path / "out", "axolotl")
     rows = rows_of(out)
     for length in (2048, 200):
-        given = reads("axolotl", out, tmp_path / str(length), length)
+        given = reads("axolotl", out, tmp_path / str(length), length)["train"]
         fitting = [row for row in rows if len(row["input_ids"]) <= length]
         assert len(fitting) == (200 if length == 2048 else len(given)) > 100
         key = json.dumps
         assert sorted(key({name: row[name] for name in rows[0]}) for row in given) == sorted(
             map(key, fitting)
         )
+
+
+def test_axolotl_takes_the_validation_split(tmp_path: Path) -> None:
+    out = prepared(tmp_path / "out", "axolotl", val_size=20)
+    given = reads("axolotl", out, tmp_path / "scratch", 2048)
+    for side, count in (("train", 180), ("validation", 20)):
+        (rows,) = (pq.read_table(path).to_pylist() for path in out.glob(f"{side}-*.parquet"))
+        assert len(rows) == count
+        own = [json.dumps({name: row[name] for name in rows[0]}) for row in given[side]]
+        assert sorted(own) == sorted(map(json.dumps, rows))
+
+
+def test_llama_factory_evaluates_the_validation_split(tmp_path: Path) -> None:
+    out = prepared(tmp_path / "out", "llama-factory", val_size=20)
+    held = load_from_disk(str(out))["validation"].to_list()
+    assert len(held) == 20
+    model = llama().float()
+    model.save_pretrained(tmp_path / "model")
+    AutoTokenizer.from_pretrained(str(out / "tokenizer")).save_pretrained(tmp_path / "model")
+    found = reads("llama_factory", out, tmp_path / "model", tmp_path / "trainer", "eval")
+    assert found["eval_loss"] == pytest.approx(mean_loss(model, held), rel=1e-5)
 
 
 def test_olmo_core_packs_whole_rows_with_their_masks(tmp_path: Path) -> None:

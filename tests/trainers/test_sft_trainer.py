@@ -198,3 +198,30 @@ def test_packed_loss_is_the_mean_over_the_rows_unpacked(tmp_path: Path) -> None:
         labelled = sum(label != -100 for label in batch["labels"][0])
         total, count = total + labelled * batch["loss"], count + labelled
     assert total / count == nearly(mean_loss(llama(), rows_of(tmp_path / "plain")))
+
+
+def test_the_validation_split_is_evaluated(tmp_path: Path, changes: list[str]) -> None:
+    source, options = CASES["qa"]
+    make(tmp_path / "out", source, profile="trl", **options, val_size=10)
+    splits = load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
+    assert {side: len(rows) for side, rows in splits.items()} == {"train": 30, "validation": 10}
+    model = llama()
+    changes.clear()
+    trainer = SFTTrainer(
+        model,
+        SFTConfig(
+            output_dir=str(tmp_path / "trainer"),
+            per_device_eval_batch_size=10,
+            max_length=None,
+            report_to="none",
+            use_cpu=True,
+            bf16=False,
+            activation_checkpointing=False,
+            disable_tqdm=True,
+        ),
+        train_dataset=splits["train"],
+        eval_dataset=splits["validation"],
+        processing_class=AutoTokenizer.from_pretrained(str(tmp_path / "out" / "tokenizer")),
+    )
+    assert trainer.evaluate()["eval_loss"] == nearly(mean_loss(model, splits["validation"].to_list()))
+    assert changes == []

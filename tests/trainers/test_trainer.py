@@ -125,3 +125,27 @@ def test_the_collator_for_language_modeling_makes_other_labels(tmp_path: Path) -
     batch = DataCollatorForLanguageModeling(tokenizer, mlm=False)([row])
     assert -100 in row["labels"]
     assert batch["labels"][0].tolist() == row["input_ids"]
+
+
+def test_the_validation_split_is_evaluated(tmp_path: Path) -> None:
+    source, options = CASES["qa"]
+    make(tmp_path / "out", source, **options, val_size=10)
+    splits = load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
+    assert {side: len(rows) for side, rows in splits.items()} == {"train": 30, "validation": 10}
+    model = llama()
+    trainer = Trainer(
+        model,
+        TrainingArguments(
+            output_dir=str(tmp_path / "trainer"),
+            per_device_eval_batch_size=10,
+            report_to="none",
+            use_cpu=True,
+            disable_tqdm=True,
+        ),
+        train_dataset=splits["train"],
+        eval_dataset=splits["validation"],
+        data_collator=DataCollatorForSeq2Seq(
+            AutoTokenizer.from_pretrained(str(tmp_path / "out" / "tokenizer"))
+        ),
+    )
+    assert trainer.evaluate()["eval_loss"] == nearly(mean_loss(model, splits["validation"].to_list()))

@@ -1,6 +1,7 @@
 """Opens a folder with axolotl's own `prepare_datasets`: `axolotl.py DATASET SCRATCH SEQUENCE_LEN`.
 
-Prints, as JSON, the rows that it would train on.
+Prints, as JSON, the rows that it would train on, and those that it would evaluate (null of a folder without
+a validation split).
 """
 
 import json
@@ -17,8 +18,11 @@ from transformers import AutoTokenizer  # noqa: E402
 
 
 def main(dataset: str, scratch: str, sequence_len: str) -> None:
+    named = {"path": dataset, "ds_type": "parquet", "type": ""}
+    splits = any(Path(dataset).glob("validation-*.parquet"))
     config = DictDefault(
-        datasets=[{"path": dataset, "ds_type": "parquet", "type": ""}],
+        datasets=[{**named, "split": "train"} if splits else named],
+        test_datasets=[{**named, "split": "validation"}] if splits else None,
         sequence_len=int(sequence_len),
         dataset_prepared_path=scratch,
         dataset_num_proc=1,
@@ -30,8 +34,9 @@ def main(dataset: str, scratch: str, sequence_len: str) -> None:
         val_set_size=0,
         seed=0,
     )
-    rows, _, _, _ = prepare_datasets(config, AutoTokenizer.from_pretrained(f"{dataset}/tokenizer"))
-    print("\n" + json.dumps(rows.to_list()), flush=True)
+    rows, held, _, _ = prepare_datasets(config, AutoTokenizer.from_pretrained(f"{dataset}/tokenizer"))
+    found = {"train": rows.to_list(), "validation": held and held.to_list()}
+    print("\n" + json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":  # its own processes import this file again
