@@ -19,6 +19,7 @@ from sftcli.job import open_tokenizer
 from sftcli.plan import STDIN, Split, plan_splits
 from sftcli.report import SplitReport
 from sftcli.run import Run
+from sftcli.tokenizer import Tokenizer
 
 _OWN = ("inputs", "name", "max_records", "repeat", "weight")  # what a config without sources does not have
 
@@ -131,13 +132,21 @@ def _several(config: Config) -> list[Source]:
     return [
         Source(
             name=name,
-            run=Run(own_config(config, source), shared=(tokenizer, engines)),
+            run=_run(name, own_config(config, source), (tokenizer, engines)),
             max_records=source.max_records,
             repeat=Fraction(str(source.repeat)),
             weight=None if source.weight is None else Fraction(str(source.weight)),
         )
         for name, source in zip(names, config.sources, strict=True)
     ]
+
+
+def _run(name: str, config: Config, shared: tuple[Tokenizer, Engines]) -> Run:
+    """The run of one source. What its records lack of the config is told with the source's name."""
+    try:
+        return Run(config, shared=shared)
+    except ConfigError as problem:
+        raise ConfigError(f"source {name!r}: {problem}") from None
 
 
 def own_config(config: Config, source: SourceOptions) -> Config:

@@ -677,6 +677,17 @@ def test_a_kept_field_is_of_one_type_in_all_sources(tmp_path: Path) -> None:
     )
 
 
+def test_a_kept_field_that_one_source_lacks_is_told_with_the_source(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(jsonl({"prompt": "a", "completion": "1", "id": 1}))
+    (tmp_path / "b.jsonl").write_bytes(jsonl({"prompt": "b", "completion": "2", "idx": 1}))
+    sources = [{"inputs": [str(tmp_path / f"{name}.jsonl")]} for name in "ab"]
+    with pytest.raises(ConfigError) as refused:
+        prepared(tmp_path, sources, keep=["id"])
+    assert str(refused.value) == (
+        "source 'b.jsonl': --keep id: the first records have no such field; did you mean 'idx'?"
+    )
+
+
 MISTAKES = {
     "unknown key": (
         "sources:\n- inputs: [a.jsonl]\n  tempalte: plain",
