@@ -122,13 +122,19 @@ class Reject:
 
 
 class BadRecordsError(DataError):
-    """Bad records ended the run; `rejects` holds the first of them, `total` counts all seen."""
+    """Bad records ended the run; `rejects` holds the first of them, `total` counts all seen.
 
-    def __init__(self, rejects: Sequence[Reject], total: int, partial: bool) -> None:
+    `other_format` is an input whose records are of another format than those of the inputs before it.
+    """
+
+    def __init__(
+        self, rejects: Sequence[Reject], total: int, partial: bool, other_format: str | None = None
+    ) -> None:
         super().__init__(f"{total} bad record{'s' if total != 1 else ''}")
         self.rejects = list(rejects)
         self.total = total
         self.partial = partial
+        self.other_format = other_format
 
 
 class EnvironmentFault(SftcliError):  # noqa: N818 (a fault of the machine, not of the user)

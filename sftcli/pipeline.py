@@ -31,6 +31,7 @@ from sftcli.errors import BadRecordsError, ConfigError, DataError, OutputError
 from sftcli.layout import size_written, written_layout
 from sftcli.manifest import file_facts, input_facts, make_manifest, side_facts, source_facts
 from sftcli.output import append_rejects, check_inputs, check_output, shard_name, write_side_files
+from sftcli.parse.detect import of_another_format
 from sftcli.report import RunReport, SplitReport
 from sftcli.sources import Part, Sources
 from sftcli.split import Budget, Progress, make_rows, open_rows, process_split
@@ -210,7 +211,9 @@ def _refuse_bad(written: _Written) -> None:
     if written.config.on_error == "fail" and total.rejected:
         count = total.rejected.total()
         partial = count >= written.max_errors
-        raise BadRecordsError(total.rejects[: written.max_errors], count, partial=partial)
+        shown = total.rejects[: written.max_errors]
+        other = None if written.config.sources else of_another_format(shown, written.sources.files)
+        raise BadRecordsError(shown, count, partial, other)
 
 
 def _refuse_nothing(written: _Written) -> None:

@@ -247,3 +247,46 @@ def test_a_choice_that_is_near(sftcli_here: Here, given: str, hint: str) -> None
     known = "'trl', 'axolotl', 'llama-factory', 'megatron', 'skyrl', 'olmo'"
     expected = f"Error: Invalid value for '--profile': {given!r} is not one of {known}{hint}"
     assert ended.err.splitlines()[-1] == expected
+
+
+def test_inputs_of_two_formats_are_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sftcli_here: Here
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    talk = '{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}\n'
+    pair = '{"prompt": "2+2=", "completion": "4"}\n'
+    Path("pairs.jsonl").write_text(pair)
+    Path("talks.jsonl").write_text(talk * 2)
+    run = ("-t", "demo", "--template", "chatml", "-o", "out", "--quiet")
+    chatml = ("--add-special-token", "<|im_start|>", "--add-special-token", "<|im_end|>")
+    ended = sftcli_here("prepare", "pairs.jsonl", "talks.jsonl", *run, *chatml)
+    bad = "missing_field: field 'completion' is missing; the fields there are 'messages'"
+    looks = "this record looks like format messages, not prompt_completion"
+    assert ended == Ended(
+        1,
+        "",
+        f"talks.jsonl:1:1: R002 {bad}; {looks}\n"
+        f"talks.jsonl:2:1: R002 {bad}; {looks}\n"
+        "error: 2 bad records; nothing was written. The records of talks.jsonl have another format than "
+        "those before: give each file as a source of its own, under `sources:` in a config.\n",
+    )
+    # The way out that it names.
+    Path("own.yaml").write_text("sources:\n- inputs: pairs.jsonl\n- inputs: talks.jsonl\n")
+    assert sftcli_here("prepare", "--config", "own.yaml", *run, *chatml) == Ended(0, "", "")
+
+
+@pytest.mark.parametrize("flags", [(), ("--record-format", "messages")])
+def test_single_records_of_another_format_are_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sftcli_here: Here, flags: tuple[str, ...]
+) -> None:
+    """One line that is not like the others, or a format that no file has, is no matter of sources."""
+    monkeypatch.chdir(tmp_path)
+    talk = '{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}\n'
+    pair = '{"prompt": "2+2=", "completion": "4"}\n'
+    Path("a.jsonl").write_text(pair)
+    Path("b.jsonl").write_text(pair + talk)
+    ended = sftcli_here("prepare", "a.jsonl", "b.jsonl", "-t", "demo", "-o", "out", "--quiet", *flags)
+    assert ended.code == 1
+    assert ended.err.endswith(
+        "nothing was written. Mend the data, or pass --on-error skip or --on-error quarantine.\n"
+    )

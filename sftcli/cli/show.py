@@ -98,9 +98,14 @@ def bad_records(problem: BadRecordsError) -> None:
         count = (
             f"{count} by the time reading stopped, {len(problem.rejects):,} shown (--max-errors N shows more)"
         )
+    mend = "Mend the data, or pass --on-error skip or --on-error quarantine."
+    if problem.other_format is not None:
+        mend = (
+            f"The records of {one_line(problem.other_format)} have another format than those before: give "
+            "each file as a source of its own, under `sources:` in a config."
+        )
     click.echo(
-        f"{click.style('error:', fg='red', bold=True)} {count}; nothing was written. "
-        "Mend the data, or pass --on-error skip or --on-error quarantine.",
+        f"{click.style('error:', fg='red', bold=True)} {count}; nothing was written. {mend}",
         err=True,
     )
 

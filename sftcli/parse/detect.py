@@ -6,12 +6,13 @@ from functools import partial
 from typing import Any
 
 from sftcli.conversation import Conversation
-from sftcli.errors import RecordError, UsageError
+from sftcli.errors import RecordError, Reject, UsageError
 from sftcli.parse.failure import Names, text_of, what_is_there
 from sftcli.parse.formats import FORMATS, WITH_WEIGHTS, Parser
 from sftcli.parse.messages import rename
 
 TemplateFields = tuple[Sequence[str], Sequence[str]]  # those a prompt template requires, and may use
+_OTHER_FORMAT = "this record looks like format"  # as the message of a record says it
 
 
 def detect_format(records: Sequence[dict[str, Any]], names: Names, prompt_fields: Sequence[str] = ()) -> str:
@@ -97,6 +98,12 @@ def make_parser(
     return parse
 
 
+def of_another_format(rejects: Sequence[Reject], files: Sequence[str]) -> str | None:
+    """The first input but the very first one that begins with a record of another format."""
+    begins = {reject.file for reject in rejects if reject.line == 1 and _OTHER_FORMAT in reject.message}
+    return next((file for file in files if file in begins), None) if files[0] not in begins else None
+
+
 def _check_fields(
     fields: Mapping[str, Any], required: Sequence[str], optional: Sequence[str], names: Names
 ) -> None:
@@ -115,5 +122,5 @@ def _with_hint(
     looks_like = format_of(rename(record, names) if names else record)
     if problem.code != "missing_field" or problem.path or looks_like in (None, record_format):
         return problem
-    message = f"{problem.message}; this record looks like format {looks_like}, not {record_format}"
+    message = f"{problem.message}; {_OTHER_FORMAT} {looks_like}, not {record_format}"
     return RecordError(problem.code, message, path=problem.path, column=problem.column)
