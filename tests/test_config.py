@@ -1,6 +1,7 @@
 """The config: what stands in YAML and in flags, which of them wins, and how mistakes are told."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
