@@ -5,7 +5,6 @@ from typing import Any
 
 from sftcli.conversation import Conversation, Message, Segment
 from sftcli.parse.failure import (
-    UNSEEN,
     Names,
     Place,
     fail,
@@ -36,10 +35,10 @@ def alpaca(record: dict[str, Any], names: Names) -> Conversation:
         record = {**record, "input": ""}
     elif type(given) is not str:
         raise wrong_type(given, "text", ("input",), names)
-    if output[:1] in UNSEEN and is_blank(output):
+    if not output or output.isspace() or (not output.isascii() and is_blank(output)):
         raise _empty_answer("output", names)
     question = f"{instruction}\n\n{given}" if instruction and given else instruction or given
-    if question[:1] in UNSEEN and is_blank(question):
+    if not question or question.isspace() or (not question.isascii() and is_blank(question)):
         raise fail("empty_turn", "the instruction is empty, and so is the input", ("instruction",), names)
     messages = [Message("user", question), Message("assistant", output)]
     if len(record) > 3:

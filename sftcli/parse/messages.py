@@ -5,7 +5,6 @@ from typing import Any
 
 from sftcli.conversation import MAX_WEIGHT, MIN_WEIGHT, WEIGHTS, Message, Role
 from sftcli.parse.failure import (
-    UNSEEN,
     Names,
     Place,
     fail,
@@ -69,7 +68,9 @@ def turns(
                 type(role) is str
                 and role in ROLES
                 and type(content) is str
-                and not (content[:1] in UNSEEN and is_blank(content))
+                and content
+                and not content.isspace()
+                and (content.isascii() or not is_blank(content))
             ):
                 messages.append(Message(ROLES[role], content))
                 continue
