@@ -12,6 +12,9 @@ from sftcli.rendered import Outline
 Value = TypeVar("Value", bound=np.generic)
 Objects = npt.NDArray[np.object_]
 
+# What rows carry, by name: where each comes from, and fields of its record, which may have any name.
+SOURCE = "source"
+KEEP = "keep:"
 IGNORE = -100  # the label of an untrained token: ignored by cross entropy in every framework
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sftcli.arrange.facts import FACTS_OF, facts_of
-from sftcli.batch import Objects, Rows, TokenBatch, objects
+from sftcli.batch import KEEP, SOURCE, Objects, Rows, TokenBatch, objects
 from sftcli.job import Job
 from sftcli.read import LineBlock
 from sftcli.rendered import Outline, Rendered
@@ -20,8 +20,6 @@ from sftcli.rendered import Outline, Rendered
 Floats = npt.NDArray[np.float32]
 Turns = npt.NDArray[np.int32]
 
-SOURCE = "source"
-KEEP = "keep:"  # before the name of a record's own field, which may be any
 _WEIGHTS = "weights"  # the weights of a record's messages, which are in no column of their own
 
 

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from sftcli.batch import IGNORE
+from sftcli.batch import IGNORE, KEEP, SOURCE
 from sftcli.errors import InternalError
 from sftcli.layout.laid import Ints, Laid
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-KEPT = "keep:"  # before the name of a record's own field, among what the rows carry
 
 # What there is one value of. Only a row's own value stands by itself; others are lists for each row.
 Per = Literal["token", "answer", "document", "row"]
@@ -90,13 +88,13 @@ COLUMNS: Mapping[str, Column] = {
     "seq_start_id": Column("int32", "document", _starts_of_documents),
     "turn_ids": Column("int32", "token", _turn_ids),
     "length": Column("int32", "row", _length),
-    "source": Column("string", "document", lambda laid: laid.read.carried["source"]),
+    "source": Column("string", "document", lambda laid: laid.read.carried[SOURCE]),
 }
 
 
 def kept(name: str, type_: str) -> Column:
     """The column of a record's own field, whose values have this Arrow type."""
-    return Column(type_, "document", lambda laid: laid.read.carried[KEPT + name])
+    return Column(type_, "document", lambda laid: laid.read.carried[KEEP + name])
 
 
 def offsets_of(per: Per, laid: Laid) -> Ints:
