@@ -23,7 +23,10 @@ _CHATS, _PROMPTS, _ALL = ("role", "chat"), ("prompt",), ("role", "chat", "prompt
 
 
 class Check(NamedTuple):
-    """`needs`: what of a plain probe there must be: nothing, its text, or a row with a proven mask."""
+    """`run` raises RecordError where a probe is refused that it needs: the refusal is the verdict then.
+
+    `needs`: what of a plain probe there must be: nothing, its text, or a row with a proven mask.
+    """
 
     name: str
     run: Callable[[Subject], Verdict | None]
@@ -101,7 +104,7 @@ def check_template(name: str, tokenizer: str | None, args: Mapping[str, Any]) ->
 def _run(check: Check, subject: Subject) -> Verdict | None:
     try:
         return check.run(subject)
-    except RecordError as problem:  # a template that takes a conversation and not its beginning
+    except RecordError as problem:  # of a probe that it does not take, or not the beginning of
         return refused(subject, problem)
 
 

@@ -6,7 +6,6 @@ from sftcli.check.finding import Verdict, ok, quoted, refused, trained, warning
 from sftcli.check.probes import LATER_THOUGHT, PROBES, RESULT, THOUGHT, TOOL, TOWNS
 from sftcli.check.subject import Subject
 from sftcli.errors import RecordError
-from sftcli.rendered import Rendered
 
 Check = Callable[[Subject], Verdict]
 
@@ -15,9 +14,7 @@ def takes(probe: str) -> Check:
     """Whether an order of turns is taken, each of its answers trained."""
 
     def check(subject: Subject) -> Verdict:
-        row = subject.outcome(probe)
-        if isinstance(row, RecordError):
-            return refused(subject, row)
+        row = subject.row(probe)
         answers = [i for i, message in enumerate(PROBES[probe].messages) if message.role == "assistant"]
         shown = " and ".join(quoted(trained(row, turn)) for turn in answers)
         return ok("accepted", f"trained: {shown}")
@@ -30,9 +27,8 @@ def alternation(subject: Subject) -> Verdict:
     rows = {probe: subject.outcome(probe) for probe in ("two answers", "two questions")}
     refusals = {probe: row for probe, row in rows.items() if isinstance(row, RecordError)}
     if not refusals:
-        answers = rows["two answers"]
-        shown = "".join(quoted(trained(answers, 2)) if isinstance(answers, Rendered) else "")
-        return ok("not required", f"of two answers in a row both are trained, the second as {shown}")
+        second = quoted(trained(subject.row("two answers"), 2))
+        return ok("not required", f"of two answers in a row both are trained, the second as {second}")
     probe, problem = next(iter(refusals.items()))
     verdict = refused(subject, problem)
     value = "required" if len(refusals) == 2 else f"no {probe} in a row"
@@ -40,9 +36,7 @@ def alternation(subject: Subject) -> Verdict:
 
 
 def tools(subject: Subject) -> Verdict:
-    row = subject.outcome("tools")
-    if isinstance(row, RecordError):
-        return refused(subject, row)
+    row = subject.row("tools")
     if TOOL not in row.text:
         return ok("left out", "a record's tools are not laid out")
     at = row.text.index(TOOL)
@@ -51,9 +45,7 @@ def tools(subject: Subject) -> Verdict:
 
 def calls(probe: str) -> Check:
     def check(subject: Subject) -> Verdict:
-        row = subject.outcome(probe)
-        if isinstance(row, RecordError):
-            return refused(subject, row)
+        row = subject.row(probe)
         text, towns = trained(row, 1), TOWNS[: len(PROBES[probe].messages[1].tool_calls or ())]
         if not all(word in text for word in (TOOL, *towns)):
             return warning("left out", f"trained is only {quoted(text)}")
@@ -63,9 +55,7 @@ def calls(probe: str) -> Check:
 
 
 def results(subject: Subject) -> Verdict:
-    row = subject.outcome("result")
-    if isinstance(row, RecordError):
-        return refused(subject, row)
+    row = subject.row("result")
     if RESULT not in row.text:
         return warning("left out", "the result of a tool is not in the row")
     after = row.text.partition(RESULT)[2]
@@ -73,9 +63,7 @@ def results(subject: Subject) -> Verdict:
 
 
 def reasoning(subject: Subject) -> Verdict:
-    row = subject.outcome("reasoning")
-    if isinstance(row, RecordError):
-        return refused(subject, row)
+    row = subject.row("reasoning")
     text = trained(row, 1)
     if THOUGHT not in text:
         return ok("left out", "reasoning_content is not laid out; counted as reasoning_left_out")
@@ -83,9 +71,7 @@ def reasoning(subject: Subject) -> Verdict:
 
 
 def think_in_content(subject: Subject) -> Verdict:
-    row = subject.outcome("think")
-    if isinstance(row, RecordError):
-        return refused(subject, row)
+    row = subject.row("think")
     text = trained(row, 1)
     if THOUGHT not in text:
         return warning("dropped", f"even from the last answer: trained is {quoted(text)}")

@@ -6,7 +6,6 @@ from sftcli.check.finding import (
     error,
     ok,
     quoted,
-    refused,
     terminator,
     trained,
     warning,
@@ -82,9 +81,7 @@ def after_terminator(subject: Subject) -> Verdict | None:
 
 
 def trims(subject: Subject) -> Verdict:
-    row = subject.outcome("spaces")
-    if isinstance(row, RecordError):
-        return refused(subject, row)
+    row = subject.row("spaces")
     user, says = (
         "".join(piece.text for piece in row.pieces if piece.content and piece.turn == turn) for turn in (0, 1)
     )
@@ -94,11 +91,7 @@ def trims(subject: Subject) -> Verdict:
 
 
 def prefix_stable(subject: Subject) -> Verdict:
-    row, alone = subject.outcome("turns"), subject.outcome("plain")
-    if isinstance(row, RecordError):
-        return refused(subject, row)
-    if isinstance(alone, RecordError):
-        return refused(subject, alone)
+    row, alone = subject.row("turns"), subject.row("plain")
     for count in (1, 3):
         given = subject.given("turns", count, True)
         if not row.text.startswith(given):

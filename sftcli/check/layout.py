@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sftcli.check.finding import Verdict, common, error, names, ok, quoted, reason, refused, warning
+from sftcli.check.finding import Verdict, common, error, names, ok, quoted, reason, warning
 from sftcli.check.subject import Subject
 from sftcli.errors import RecordError
 from sftcli.rendered import Rendered
@@ -111,9 +111,7 @@ def control_tokens(subject: Subject) -> Verdict:
 
 
 def system(subject: Subject) -> Verdict:
-    row = subject.outcome("system")
-    if isinstance(row, RecordError):
-        return refused(subject, row)
+    row = subject.row("system")
     turns = [piece.turn for piece in row.pieces if piece.content]
     pieces = [(piece.text, piece.turn, piece.content) for piece in row.pieces]
     if 0 not in turns or 1 not in turns:
@@ -147,10 +145,7 @@ def default_system(subject: Subject) -> Verdict:
 
 
 def generation_prompt(subject: Subject) -> Verdict:
-    try:
-        without, prompt = subject.given("plain", 1, False), subject.given("plain", 1, True)
-    except RecordError as problem:
-        return refused(subject, problem)
+    without, prompt = subject.given("plain", 1, False), subject.given("plain", 1, True)
     usual = subject.chat.usual_prompt if subject.chat else prompt[len(common(without, prompt)) :]
     if not usual:
         return ok(

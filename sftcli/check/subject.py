@@ -63,6 +63,13 @@ class Subject:
             self._known[probe] = self.tried(PROBES[probe])
         return self._known[probe]
 
+    def row(self, probe: str) -> Rendered:
+        """A probe's row as prepare makes it. Raises RecordError where prepare refuses to."""
+        row = self.outcome(probe)
+        if isinstance(row, RecordError):
+            raise row
+        return row
+
     def tried(self, conversation: Conversation) -> Rendered | RecordError:
         try:
             return self._render(conversation)
