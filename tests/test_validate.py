@@ -330,6 +330,19 @@ def test_processes_and_splits_change_nothing(
     assert counts == {"D002": 20, "C001": 20, "C006": 20, "J006": 5, "J022": 1, "J023": 1, "R002": 5}
 
 
+def test_what_is_left_in_doubt_is_settled_as_in_the_split() -> None:
+    """More doubtful texts than a split leaves open, letters that are meant among them."""
+    answers = ["Ó£ and NestlÃ©", "Ó£ CÔ–LA", "Best", "Ã“ nÃ£o"] * 20
+    Path("data.jsonl").write_bytes(b"".join(jsonl({"prompt": "Say", "completion": text}) for text in answers))
+    told = found("data.jsonl", select=["C007"])
+    columns = {"Ó£ and NestlÃ©": 46, "Ã“ nÃ£o": 34}
+    assert places(told) == [
+        ("C007", line, columns[text]) for line, text in enumerate(answers, 1) if text in columns
+    ]
+    # A rule that makes bad records is settled where they are read.
+    assert found("data.jsonl", select=["C007"], strict=True) == told
+
+
 def test_lines_are_those_of_the_whole_file(many: Path) -> None:
     lines = many.read_bytes().split(b"\n")
     findings = found(many, options={"record_format": "prompt_completion"}, select=["C", "R"])

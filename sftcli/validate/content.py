@@ -153,16 +153,25 @@ def _replacement_character(text: Text) -> Iterator[Flaw]:
 
 
 def _mojibake(text: Text) -> Iterator[Flaw]:
-    for match in islice(_GARBLED.finditer(text.text), _MOST_LOOKS):
-        import ftfy
-
-        # The letters may be meant: ftfy judges by what they would be and by what stands around them.
-        around = _word(text.text, match.start())
-        mended = ftfy.fix_encoding(around)
-        if mended != around:
-            message = f"{around!r} is {mended!r} in UTF-8 that was read as something else"
-            yield Flaw("mojibake", match.start(), message)
+    for at, word in maybe_garbled(text.text):
+        message = garbled_message(word)
+        if message is not None:
+            yield Flaw("mojibake", at, message)
             return
+
+
+def maybe_garbled(text: str) -> Iterator[tuple[int, str]]:
+    """Where letters are that may be mojibake, each with the word that it is in."""
+    for match in islice(_GARBLED.finditer(text), _MOST_LOOKS):
+        yield match.start(), _word(text, match.start())
+
+
+def garbled_message(word: str) -> str | None:
+    """What is wrong with a word that is mojibake; None where its letters are meant."""
+    import ftfy  # judges by what the letters would be, and by what stands around them
+
+    mended = ftfy.fix_encoding(word)
+    return None if mended == word else f"{word!r} is {mended!r} in UTF-8 that was read as something else"
 
 
 def _word(text: str, at: int) -> str:

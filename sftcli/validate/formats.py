@@ -102,6 +102,7 @@ class JudgeMaker:
                 fields,
                 control,
                 weighted=bool(self.config.loss_weight),
+                doubts=True,
             ),
             tokens,
             repeats=any(code in self.limits.on for code in ("D001", "D002", "D003")),

@@ -1,6 +1,6 @@
 """Block of lines -> what is wrong with its records: the rules of the families J, R and C."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -12,11 +12,14 @@ from sftcli.parse.reads import ANY_FORMAT
 from sftcli.read import LineBlock
 from sftcli.rules.catalogue import BY_NAME, RULES
 from sftcli.validate.beside import all_strings, beside_of
-from sftcli.validate.content import SECRET, ContentRules, Flaw
+from sftcli.validate.content import CHARACTERS, SECRET, ContentRules, Flaw, maybe_garbled
 from sftcli.validate.place import column_of_text
 from sftcli.validate.suspects import Suspects
-from sftcli.validate.tally import Limits, Tally
+from sftcli.validate.tally import Doubt, Limits, Tally
 from sftcli.validate.texts import Text, texts_of
+
+_GARBLED = "C007"
+_MOST_DOUBTS = 16  # of a split; who finds more has reason to load what settles them
 
 TemplateFields = tuple[Sequence[str], Sequence[str]]
 
@@ -33,7 +36,7 @@ class Judge:
     """Judges the records of one format; None where the format is not known.
 
     `control_texts` are the tokenizer's, beside those that are always looked for. `weighted`: messages
-    may have any weight.
+    may have any weight. `doubts`: the first texts of a split that may be mojibake are left in doubt.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Judge:
         control_texts: Sequence[str] = (),
         *,
         weighted: bool = False,
+        doubts: bool = False,
     ) -> None:
         self.record_format, self._names = record_format, names
         self._parse: Parser | None = None
@@ -54,6 +58,8 @@ class Judge:
             self._reads = keys_read(record_format, names, [*template_fields[0], *template_fields[1]])
         on = {RULES[code].name for code in limits.on}
         self._content = ContentRules(on, control_texts)
+        doubts = doubts and _GARBLED in limits.on - limits.serious
+        self._clear = ContentRules(on - {RULES[_GARBLED].name}, control_texts) if doubts else self._content
         self._suspects = Suspects(self._content)
         # Elsewhere the template's own text stands between a prompt and its answer.
         self._touching = record_format in ("prompt_completion", "segments")
@@ -121,7 +127,10 @@ class Judge:
         if groups & SECRET:
             # Whoever has the data has them, also where nothing is trained on them.
             looked_at += [(text, SECRET) for text in all_strings(record)]
-        flaws += [(text, flaw) for text, some in looked_at for flaw in self._content.flaws(text, some)]
+        rules = self._content if len(tally.doubts) >= _MOST_DOUBTS else self._clear
+        flaws += [(text, flaw) for text, some in looked_at for flaw in rules.flaws(text, some)]
+        if rules is not self._content and groups & CHARACTERS:
+            tally.doubts += _doubts([text for text, some in looked_at if some & CHARACTERS], raw, line)
         for text, flaw in flaws:
             code = BY_NAME[flaw.name].code
             column = column_of_text(raw, text, flaw.at) if tally.keeps(code) else None
@@ -141,6 +150,15 @@ class Judge:
             at = text.loose_end
             if at is not None:
                 yield text, Flaw("prompt_ends_in_space", at, f"the prompt ends in {text.text[at:][:8]!r}")
+
+
+def _doubts(texts: Iterable[Text], raw: bytes, line: int) -> Iterator[Doubt]:
+    for text in texts:
+        if text.text.isascii():
+            continue
+        words = [(word, column_of_text(raw, text, at)) for at, word in maybe_garbled(text.text)]
+        if words:
+            yield Doubt(line, tuple(words))
 
 
 def _no_parser(_record: dict[str, Any]) -> Conversation:

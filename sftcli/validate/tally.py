@@ -16,6 +16,13 @@ class Found(NamedTuple):
     column: int | None
 
 
+class Doubt(NamedTuple):
+    """A text that may hold mojibake: its line, and words in it with their columns."""
+
+    line: int
+    words: tuple[tuple[str, int], ...]
+
+
 @dataclass(frozen=True)
 class Limits:
     """Which findings are told, and how many.
@@ -36,7 +43,8 @@ class Tally:
     """Findings and counts of one split, and how many lines and records it has.
 
     `bad`: how many records break a serious rule. `once` holds, for rules that are told once for a
-    whole file, the first line and how many there are.
+    whole file, the first line and how many there are. `doubts` are left to whoever puts the splits
+    together: to load what settles them takes longer than to judge some megabytes.
     """
 
     limits: Limits
@@ -48,6 +56,7 @@ class Tally:
     records: int = 0
     bad: int = 0
     once: dict[str, tuple[int, int]] = field(default_factory=dict)
+    doubts: list[Doubt] = field(default_factory=list)
     _bad_lines: set[int] = field(default_factory=set)
 
     def add(self, code: str, message: str, line: int, column: int | None) -> None:

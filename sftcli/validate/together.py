@@ -9,9 +9,10 @@ import numpy.typing as npt
 from sftcli.findings.finding import Finding, Findings
 from sftcli.plan import Split
 from sftcli.rules.catalogue import BY_NAME, RULES
+from sftcli.validate.content import garbled_message
 from sftcli.validate.one_split import Fault, Judged
 from sftcli.validate.repeats import Prints, find_repeats
-from sftcli.validate.tally import Limits
+from sftcli.validate.tally import Doubt, Limits
 
 _ONCE = {
     "J021": "the file begins with a byte order mark",
@@ -66,6 +67,7 @@ class Together:
         for found in tally.found:
             self._keep(self._finding(found.code, found.message, base + found.line + 1, found.column))
         self._count(tally.counts)
+        self._settle(tally.doubts)
         for code, (line, count) in tally.once.items():
             first, before = self._once.get(code, (base + line, 0))
             self._once[code] = (first, before + count)
@@ -76,6 +78,16 @@ class Together:
         self.stopped_inside = judged.is_cut
         if judged.fault is not None:
             self._add_fault(judged.fault)
+
+    def _settle(self, doubts: Sequence[Doubt]) -> None:
+        """Add the doubtful texts that are mojibake, each once."""
+        for line, words in doubts:
+            for word, column in words:
+                message = garbled_message(word)
+                if message is not None:
+                    self._keep(self._finding("C007", message, self._first_line + line + 1, column))
+                    self._count(Counter({"C007": 1}))
+                    break
 
     def end(self) -> None:
         """Add what shows only when all is read, and put the findings in the order of their places."""
