@@ -57,12 +57,12 @@ class ReferenceEngine:
         import tokenizers
 
         self._whole = self._tokenizer = tokenizer.reference
-        self._lost = frozenset(b"" if tokenizer.layout.model.unk_token else tokenizer.missing_bytes)
+        self._lost = frozenset(b"" if tokenizer.layout.model.unk_token else tokenizer.layout.missing_bytes)
         self._start_matters = self._is_start_special(tokenizer)
-        self._renames = tokenizer.spells_control
+        self._renames = tokenizer.layout.spells_control
         if self._renames:
             self._tokenizer = tokenizers.Tokenizer.from_str(_with_control_renamed(tokenizer))
-        elif self._start_matters or tokenizer.trims_offsets:
+        elif self._start_matters or tokenizer.layout.trims_offsets:
             self._tokenizer = tokenizers.Tokenizer.from_str(tokenizer.reference.to_str())
         if self._tokenizer is not self._whole:
             self._tokenizer.post_processor = tokenizers.processors.Sequence([])
@@ -168,8 +168,8 @@ class FastEngine:
         loaded: "fastokens.Tokenizer | None" = None,
     ) -> None:
         self._tokenizer = loaded if loaded is not None else begin_loading(tokenizer.json).result()
-        self._byte_lengths = tokenizer.byte_lengths.astype(np.int32)
-        self._nfc = tokenizer.normalizes_nfc
+        self._byte_lengths = tokenizer.layout.byte_lengths.astype(np.int32)
+        self._nfc = tokenizer.layout.normalizes_nfc
         self.reference = reference
 
     def encode(self, texts: Sequence[str], sizes: Ints, leading: npt.NDArray[np.bool_]) -> Encoded:
@@ -217,7 +217,7 @@ def _byte_places(text: str) -> Ints:
 
 def fast_engine_refusal(tokenizer: Tokenizer) -> str | None:
     """Why this tokenizer needs the reference engine, or None where the fast one will do."""
-    if not tokenizer.is_byte_level:
+    if not tokenizer.layout.is_byte_level:
         return "not a byte-level BPE"
     for token in tokenizer.layout.added_tokens:
         normalized = token.normalized and tokenizer.layout.normalizer is not None

@@ -15,7 +15,7 @@ from sftcli.parse import NOTHING_READ, Parser, Reads, decode_line, detect_format
 from sftcli.render import PromptRenderer, Renderer, RoleRenderer, render_segments
 from sftcli.rendered import Rendered
 from sftcli.templates import PromptTemplate, RoleTemplate, as_jinja, load_template
-from sftcli.tokenizer import Tokenizer, load_tokenizer, names_of
+from sftcli.tokenizer import Tokenizer, load_tokenizer
 from sftcli.yamlfile import nearest
 
 if TYPE_CHECKING:
@@ -237,8 +237,9 @@ def _check_control_tokens(template: str, needed: Sequence[str], tokenizer: Token
     missing = [token for token in needed if token not in tokenizer.control_tokens]
     if missing:
         flags = " ".join(f"--add-special-token '{token}'" for token in missing)
+        named = ", ".join(map(repr, missing))
         raise TemplateError(
             f"template {template!r} needs control tokens that tokenizer {tokenizer.name!r} does not have: "
-            f"{names_of(missing)}. Take a template that fits the tokenizer, or extend it: {flags} "
+            f"{named}. Take a template that fits the tokenizer, or extend it: {flags} "
             "(and name the token that ends a turn with --eos-token)"
         )

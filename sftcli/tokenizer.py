@@ -1,22 +1,22 @@
-"""A tokenizer as data: its files, its special tokens, and what each token stands for in bytes."""
+"""A tokenizer as data: made of the bytes of its files, extended by control tokens, and saved again."""
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 import tokenizers
 
-from sftcli.errors import InternalError, TokenizerError
+from sftcli.errors import TokenizerError
 from sftcli.tokenizer_files import find_files
-from sftcli.tokenizer_json import AddedToken, PipelinePart, TokenizerJson
+from sftcli.tokenizer_json import AddedToken, TokenizerJson
 
 SPECIAL_NAMES = ("bos", "eos", "pad", "unk", "sep", "cls", "mask")
+# Workers and threads of ours are counted; the library's warning about forks does not apply.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,22 @@ class Tokenizer:
     specials: dict[str, str | None]
     added: tuple[tuple[str, int], ...] = ()
     extended: tokenizers.Tokenizer | None = None
+
+    @classmethod
+    def of(cls, name: str, files: dict[str, bytes]) -> "Tokenizer":
+        """The tokenizer of these files, tokenizer.json and what lay beside it. Raises TokenizerError."""
+        config = _json_object(files.get("tokenizer_config.json"), f"{name}: tokenizer_config.json")
+        specials_map = _json_object(files.get("special_tokens_map.json"), f"{name}: special_tokens_map.json")
+        specials = {
+            special: _token_text(config.get(f"{special}_token") or specials_map.get(f"{special}_token"))
+            for special in SPECIAL_NAMES
+        }
+        found = cls(name, files, config, specials)
+        # As in transformers: what the config names as a special token is a control token.
+        named = [text for text in specials.values() if text and text == text.strip()]
+        if all(text in found.control_tokens for text in named):
+            return found
+        return found.with_control_tokens(named)
 
     @cached_property
     def reference(self) -> tokenizers.Tokenizer:
@@ -49,6 +65,7 @@ class Tokenizer:
 
     @cached_property
     def layout(self) -> TokenizerJson:
+        """What tokenizer.json says, read in a tenth of the time that loading the tokenizer takes."""
         try:
             return msgspec.json.decode(self.json, type=TokenizerJson)
         except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
@@ -66,24 +83,23 @@ class Tokenizer:
         """Of tokenizer.json as it is saved with the output."""
         return hashlib.sha256(self.json).hexdigest()
 
-    @cached_property
+    @property
     def control_tokens(self) -> dict[str, AddedToken]:
         """The tokens that only a template may write, by their text."""
-        return {token.content: token for token in self.layout.added_tokens if token.special}
+        return self.layout.control_tokens
 
-    @cached_property
+    @property
     def size(self) -> int:
         """One more than the largest id: the rows that the model's embedding must have."""
-        vocab = self.layout.model.vocab
-        top = max(vocab.values(), default=-1) if isinstance(vocab, dict) else len(vocab) - 1
-        return max([top, *(token.id for token in self.layout.added_tokens)]) + 1
+        return self.layout.size
 
-    def with_named_specials(self) -> "Tokenizer":
-        """As in transformers: what the config names as a special token is a control token."""
-        named = [text for text in self.specials.values() if text and text == text.strip()]
-        if all(text in self.control_tokens for text in named):
-            return self
-        return self.with_control_tokens(named)
+    def token_text(self, token_id: int) -> str | None:
+        """A token as the vocabulary spells it, None where no token has this id."""
+        return self.layout.texts.get(token_id)
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes that one id stands for in running text."""
+        return self.layout.token_bytes(token_id)
 
     @property
     def chat_template(self) -> str | None:
@@ -117,116 +133,14 @@ class Tokenizer:
             return self.reference.id_to_token(lead[0]) or ""
         return (self.specials["bos"] or "") if wants else ""
 
-    @cached_property
-    def spells_bytes(self) -> bool:
-        """Whether its tokens are written in GPT-2's alphabet for bytes."""
-        layout = self.layout
-        return (
-            isinstance(layout.model.vocab, dict)
-            and layout.model.type == "BPE"
-            and any(part.type == "ByteLevel" for part in self._pre_tokenizers)
-            and set("".join(layout.model.vocab)) <= _BYTE_OF_CHAR.keys() | set(self._added_text)
-        )
-
-    @cached_property
-    def missing_bytes(self) -> bytes:
-        """The bytes that no token stands for, of a vocabulary that was trained without them."""
-        if not self.spells_bytes:
-            return b""
-        return bytes(byte for char, byte in _BYTE_OF_CHAR.items() if char not in self.layout.model.vocab)
-
-    @cached_property
-    def is_byte_level(self) -> bool:
-        """Whether every token is a fixed string of bytes, so that byte counts give offsets."""
-        return (
-            self.spells_bytes
-            and not self.missing_bytes
-            and not any(part.add_prefix_space for part in self._pre_tokenizers)
-            and (self.layout.normalizer is None or self.normalizes_nfc)
-        )
-
-    @property
-    def _pre_tokenizers(self) -> list[PipelinePart]:
-        return self.layout.pre_tokenizer.flat() if self.layout.pre_tokenizer else []
-
-    @cached_property
-    def spells_control(self) -> bool:
-        """Whether ordinary text can become a control token, as the model's vocabulary has its text.
-
-        A BPE makes tokens by its merges alone, of which control tokens have none.
-        """
-        model = self.layout.model
-        if model.type == "BPE" and not model.ignore_merges:
-            return False
-        texts = model.vocab if isinstance(model.vocab, dict) else [text for text, _ in model.vocab]
-        return not self.control_tokens.keys().isdisjoint(texts)
-
-    @property
-    def trims_offsets(self) -> bool:
-        """Whether the offsets it reports leave out white space that the token holds."""
-        processor = self.layout.post_processor
-        return processor is not None and any(part.trim_offsets for part in processor.flat())
-
-    @property
-    def normalizes_nfc(self) -> bool:
-        normalizer = self.layout.normalizer
-        return normalizer is not None and {part.type for part in normalizer.flat()} <= {"NFC", "Sequence"}
-
-    @cached_property
-    def _added_text(self) -> str:
-        return "".join(token.content for token in self.layout.added_tokens)
-
-    @cached_property
-    def byte_lengths(self) -> npt.NDArray[np.int64]:
-        """int64[size]: the UTF-8 bytes that each id stands for (byte-level tokenizers only)."""
-        lengths = np.zeros(self.size, np.int64)
-        vocab = self.layout.model.vocab
-        if not isinstance(vocab, dict):
-            raise InternalError(f"{self.name}: byte lengths are asked of a tokenizer that is not byte-level")
-        ids = np.fromiter(vocab.values(), np.int64, len(vocab))
-        lengths[ids] = np.fromiter(map(len, vocab), np.int64, len(vocab))
-        for token in self.layout.added_tokens:
-            lengths[token.id] = len(token.content.encode())
-        return lengths
-
-    def token_text(self, token_id: int) -> str | None:
-        """A token as the vocabulary spells it, None where no token has this id."""
-        return self._texts.get(token_id)
-
-    @cached_property
-    def _texts(self) -> dict[int, str]:
-        """Read from tokenizer.json, which takes a tenth of the time of loading the tokenizer."""
-        vocab = self.layout.model.vocab
-        pairs = vocab.items() if isinstance(vocab, dict) else ((entry[0], i) for i, entry in enumerate(vocab))
-        texts = {token_id: text for text, token_id in pairs}
-        return texts | {token.id: token.content for token in self.layout.added_tokens}
-
-    def token_bytes(self, token_id: int) -> bytes:
-        """The bytes that one id stands for in running text."""
-        text = self.token_text(token_id)
-        if text is None:
-            return b""
-        if token_id in self._added_ids:
-            return text.encode()
-        if self.spells_bytes:
-            return bytes(_BYTE_OF_CHAR[char] for char in text)
-        if len(text) == 6 and text.startswith("<0x") and text.endswith(">"):
-            return bytes.fromhex(text[3:5])
-        return text.replace("\u2581", " ").encode()
-
-    @cached_property
-    def _added_ids(self) -> frozenset[int]:
-        return frozenset(token.id for token in self.layout.added_tokens)
-
     def saved_files(self) -> dict[str, bytes]:
         """The files to save with the output: the originals, or the extended tokenizer's."""
         if self.extended is None:
             return self.files
         named = {f"{name}_token": text for name, text in self.specials.items() if text is not None}
-        config = msgspec.json.encode({**self.config, **named})
         files = {name: raw for name, raw in self.files.items() if name != "special_tokens_map.json"}
         files["tokenizer.json"] = self.json
-        files["tokenizer_config.json"] = msgspec.json.format(config, indent=2) + b"\n"
+        files["tokenizer_config.json"] = _pretty({**self.config, **named})
         return files
 
     def with_chat_template(self, source: str | None) -> dict[str, bytes]:
@@ -236,21 +150,8 @@ class Tokenizer:
         }
         config = _json_object(files.get("tokenizer_config.json"), "tokenizer_config.json")
         if config.pop("chat_template", None) is not None:
-            files["tokenizer_config.json"] = (
-                msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"
-            )
+            files["tokenizer_config.json"] = _pretty(config)
         return files if source is None else {**files, "chat_template.jinja": source.encode()}
-
-    def _refuse_spelled(self, extended: tokenizers.Tokenizer, tokens: Sequence[str]) -> None:
-        """A piece of the vocabulary that ordinary text is made of cannot be a control token too."""
-        if self.layout.model.type != "BPE":
-            return  # the reference engine renames these: see engine
-        for text in tokens:
-            if extended.token_to_id(text) in _tokens_in(extended, text):
-                raise TokenizerError(
-                    f"special token {text!r}: is an ordinary token of {self.name!r}, which any text can "
-                    "spell; take one that is not in its vocabulary"
-                )
 
     def with_control_tokens(
         self, tokens: Sequence[str], specials: Mapping[str, str] | None = None
@@ -270,7 +171,8 @@ class Tokenizer:
         # A token that is there already keeps the white space that it takes in.
         there = {token.content: token for token in self.layout.added_tokens}
         extended.add_special_tokens([_as_added_token(text, there.get(text)) for text in missing])
-        self._refuse_spelled(extended, missing)
+        if self.layout.model.type == "BPE":  # of others the reference engine renames these: see engine
+            _refuse_spelled(extended, missing, self.name)
         ids = [(text, extended.token_to_id(text)) for text in new]
         return replace(
             self,
@@ -280,9 +182,22 @@ class Tokenizer:
         )
 
 
+def _refuse_spelled(extended: tokenizers.Tokenizer, tokens: Sequence[str], name: str) -> None:
+    """A piece of the vocabulary that ordinary text is made of cannot be a control token too."""
+    for text in tokens:
+        if extended.token_to_id(text) in _tokens_in(extended, text):
+            raise TokenizerError(
+                f"special token {text!r}: is an ordinary token of {name!r}, which any text can "
+                "spell; take one that is not in its vocabulary"
+            )
+
+
 def _tokens_in(tokenizer: tokenizers.Tokenizer, text: str) -> list[int]:
+    """The ids of text in which no control token is read."""
     tokenizer.encode_special_tokens = True
-    return list(tokenizer.encode(text, add_special_tokens=False).ids)
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    tokenizer.encode_special_tokens = False
+    return list(ids)
 
 
 def _as_added_token(text: str, known: AddedToken | None) -> tokenizers.AddedToken:
@@ -302,14 +217,7 @@ def load_tokenizer(source: str) -> Tokenizer:
 
     Nothing is asked and no remote code is run. Raises TokenizerError with what was looked for.
     """
-    files = find_files(source)
-    config = _json_object(files.get("tokenizer_config.json"), f"{source}: tokenizer_config.json")
-    specials_map = _json_object(files.get("special_tokens_map.json"), f"{source}: special_tokens_map.json")
-    specials = {
-        name: _token_text(config.get(f"{name}_token") or specials_map.get(f"{name}_token"))
-        for name in SPECIAL_NAMES
-    }
-    return Tokenizer(source, files, config, specials).with_named_specials()
+    return Tokenizer.of(source, find_files(source))
 
 
 def _json_object(raw: bytes | None, where: str) -> dict[str, Any]:
@@ -328,18 +236,5 @@ def _token_text(value: Any) -> str | None:
     return text if isinstance(text, str) and text else None
 
 
-def _byte_of_char() -> dict[str, int]:
-    """GPT-2's alphabet for bytes: printable bytes stand for themselves, the rest from U+0100 on."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    rest = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(rest)}
-
-
-_BYTE_OF_CHAR = _byte_of_char()
-# Workers and threads of ours are counted; the library's warning about forks does not apply.
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-
-
-def names_of(tokens: Iterable[str]) -> str:
-    """Tokens as a list for a message, in quotes."""
-    return ", ".join(repr(token) for token in tokens)
+def _pretty(config: dict[str, Any]) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"

@@ -67,7 +67,7 @@ def test_its_special_tokens() -> None:
         "pad": "<|endoftext|>",
     }
     assert DEMO.bos == ""
-    assert DEMO.is_byte_level
+    assert DEMO.layout.is_byte_level
 
 
 def test_every_byte_is_a_token() -> None:
@@ -130,3 +130,17 @@ def test_a_folder_of_the_same_files_is_the_same_tokenizer() -> None:
     folder = load_tokenizer(str(DATA / "demo"))
     assert isinstance(folder, Tokenizer)
     assert folder.sha256 == DEMO.sha256
+
+
+def test_a_tokenizer_is_made_again_of_the_files_that_it_saves(any_tokenizer: Tokenizer) -> None:
+    """As in another process, which has their bytes alone."""
+    extended = any_tokenizer.with_control_tokens(["<|turn|>"], {"pad": "<|fill|>"})
+    for tokenizer in (any_tokenizer, extended):
+        again = Tokenizer.of(tokenizer.name, tokenizer.saved_files())
+        assert (again.sha256, again.specials, again.bos) == (
+            tokenizer.sha256, tokenizer.specials, tokenizer.bos
+        )  # fmt: skip
+        assert again.control_tokens == tokenizer.control_tokens
+        assert again.chat_template == tokenizer.chat_template
+        text = "Hi <|turn|> Été<|fill|>"
+        assert again.reference.encode(text).ids == tokenizer.reference.encode(text).ids

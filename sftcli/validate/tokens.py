@@ -33,7 +33,7 @@ class TokenJudge:
         ids = {text: token.id for text, token in job.tokenizer.control_tokens.items()}
         self._bos = ids.get(job.tokenizer.bos or job.tokenizer.specials["bos"] or "")
         unknown = job.tokenizer.layout.model.unk_token or job.tokenizer.specials["unk"]
-        if job.tokenizer.is_byte_level:
+        if job.tokenizer.layout.is_byte_level:
             unknown = None  # whatever a model's config names so, all bytes are known
         self._unknown = job.tokenizer.reference.token_to_id(unknown) if unknown else None
         # Other values leave terminators out because they were asked to.
