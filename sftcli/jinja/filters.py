@@ -19,28 +19,24 @@ from sftcli.jinja.tracked import as_tracked, concat
 Filter = Callable[..., Any]
 
 
-def tojson(
-    value: Any,
-    ensure_ascii: bool = False,
-    indent: Any = None,
-    separators: Any = None,
-    sort_keys: bool = False,
-) -> str:
-    """As transformers has it: no escaping of HTML, and json.dumps's own options."""
-    return dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+def _tojson(write: Callable[..., str]) -> Filter:
+    """The filter as transformers has it: no escaping of HTML, and json.dumps's own options."""
+
+    def tojson(
+        value: Any,
+        ensure_ascii: bool = False,
+        indent: Any = None,
+        separators: Any = None,
+        sort_keys: bool = False,
+    ) -> str:
+        return write(
+            value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+        )
+
+    return tojson
 
 
-def plain_tojson(
-    value: Any,
-    ensure_ascii: bool = False,
-    indent: Any = None,
-    separators: Any = None,
-    sort_keys: bool = False,
-) -> str:
-    """The same, without tracking."""
-    return json.dumps(
-        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
-    )
+plain_tojson = _tojson(json.dumps)
 
 
 def _replace(value: Any, old: Any, new: Any, count: int | None = None) -> str:
@@ -91,7 +87,7 @@ def _refused(name: str) -> Filter:
 
 
 OWN: dict[str, Filter] = {
-    "tojson": tojson,
+    "tojson": _tojson(dumps),
     "replace": _replace,
     "join": _join,
     "indent": _indent,
