@@ -11,19 +11,9 @@ from hypothesis import strategies as st
 
 from sftcli.jinja.formatting import dumps, to_text
 from sftcli.jinja.layout import read_layout
+from sftcli.jinja.origin import TEMPLATE, Origin, merged
 from sftcli.jinja.sandbox import CompiledTemplate, PlainEnvironment, TrackedEnvironment
-from sftcli.jinja.tracked import (
-    TEMPLATE,
-    Origin,
-    Tracked,
-    UntrackableError,
-    as_tracked,
-    concat,
-    made,
-    merged,
-    runs_of,
-    tracked,
-)
+from sftcli.jinja.tracked import Tracked, UntrackableError, as_tracked, concat, made, runs_of, tracked
 
 A, B = Origin(0, "content"), Origin(1, "content")
 # Letters whose case changes their number, tabs, line breaks and white space of all kinds.

@@ -1,11 +1,15 @@
 """Chat templates in Jinja: rendered in a sandbox, with the origin of every character known.
 
-tracked      Tracked: a str whose characters know which message they came from
+origin       whose text it is: a message and its field, or the template
+tracked      Tracked: a str whose characters know their origin
 formatting   %, str.format, str() and JSON over tracked text
 filters      Jinja's filters over tracked text
-sandbox      the two environments (tracked, and plain as transformers has it) and their limits
+budget       what one render may use
+sandbox      the two environments (tracked, and plain as transformers has it)
+program      a chat template compiled in both, and what it wants of the data
 data         Conversation -> the plain data that a template sees
 layout       a rendered conversation as holes (data) in template text
-spans        where each turn starts and ends, and the proof of it
+spans        where each turn starts and ends, proven or refused
+proof        one conversation's proof: its spans, and checks against plain renders
 pieces       spans and a mask policy -> the pieces of a row
 """

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sftcli.conversation import Message
-from sftcli.jinja.tracked import Origin, tracked
+from sftcli.jinja.origin import Origin
+from sftcli.jinja.tracked import tracked
 
 # Gives a text of a message the form that a render needs: tracked, plain, or disguised.
 TextOf = Callable[[str, int, str], str]

@@ -5,11 +5,12 @@ In each case Python's own result is the truth. What is worked out here is only w
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from string import Formatter
 from typing import Any
 
-from sftcli.jinja.tracked import Tracked, UntrackableError, as_tracked, concat, made, sole_origin
+from sftcli.jinja.origin import NOBODY, Origin
+from sftcli.jinja.tracked import Tracked, UntrackableError, as_tracked, concat, made, runs_of
 
 _SPEC = re.compile(r"(?:(?P<fill>.)?(?P<align>[<>^]))?0?(?P<width>\d*)(?:\.(?P<precision>\d+))?s?", re.DOTALL)
 _PERCENT = re.compile(
@@ -33,8 +34,35 @@ def coarse(text: str, values: Iterable[Any]) -> str:
     """A result as a whole attributed to the data that went into it, which must be of one message."""
     if isinstance(text, Tracked):
         return text
-    origin = sole_origin(values)
+    origin = _sole_origin(values)
     return text if origin is None else made(text, ((len(text), origin),))
+
+
+def _sole_origin(values: Iterable[Any]) -> Origin | None:
+    """The one origin of all data in some values, however nested; None where there is no data.
+
+    Raises UntrackableError where it is of several messages.
+    """
+    found: Origin | None = None
+    for origin in _origins(values):
+        if found is None:
+            found = origin
+        elif found.turn != origin.turn:
+            raise UntrackableError("the template mixes the texts of several messages in one value")
+    return found
+
+
+def _origins(values: Iterable[Any]) -> Iterator[Origin]:
+    for value in values:
+        if isinstance(value, Tracked):
+            for _, origin in runs_of(value):
+                if origin.turn != NOBODY:
+                    yield origin
+        elif isinstance(value, Mapping):
+            yield from _origins(value.keys())
+            yield from _origins(value.values())
+        elif isinstance(value, (list, tuple)):
+            yield from _origins(value)
 
 
 def _checked(tracked_text: str, plain: str, values: Iterable[Any]) -> str:
@@ -111,7 +139,7 @@ def brace_format(
     formatter: Formatter, template: str, values: tuple[Any, ...], named: Mapping[str, Any]
 ) -> str:
     """template.format(*values, **named); `formatter.get_field` looks values up, as safely as it does."""
-    if isinstance(template, Tracked) and sole_origin((template,)) is not None:
+    if isinstance(template, Tracked) and _sole_origin((template,)) is not None:
         raise UntrackableError("the template uses a message's text as a format string")
     parts: list[str] = []
     counter = 0

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from sftcli.jinja.tracked import NOBODY, runs_of
+from sftcli.jinja.origin import NOBODY
+from sftcli.jinja.tracked import runs_of
 
 
 class Hole(NamedTuple):

@@ -20,7 +20,8 @@ from jinja2.utils import Namespace
 from sftcli.jinja.budget import Budget, check_format, check_numbers, check_operator
 from sftcli.jinja.filters import OWN, plain_format, plain_tojson
 from sftcli.jinja.formatting import brace_format, coarse, to_text
-from sftcli.jinja.tracked import NOBODY, Origin, Tracked, as_tracked, concat, made, merged, runs_of
+from sftcli.jinja.origin import NOBODY, Origin, merged
+from sftcli.jinja.tracked import Tracked, as_tracked, concat, made, runs_of
 
 _LOOP = "sftcli_loop"
 _DICT_METHODS = frozenset(dir(dict))

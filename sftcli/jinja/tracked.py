@@ -5,27 +5,12 @@ every character carries its origin through all that a template can do with a str
 repeated, reordered or rewritten, it still says which message and field it belongs to.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, NoReturn, SupportsIndex, TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NoReturn, SupportsIndex
 
-NOBODY = -2
+from sftcli.jinja.origin import TEMPLATE, Origin, Run, Runs, merged
+
 _MAX_CUTS = 5_000_000
-
-
-class Origin(NamedTuple):
-    """Whose text it is: a message (`turn`, -1 for data outside the record's messages) and its field.
-
-    `block` counts the template's `{% generation %}` blocks from 1; 0 is outside of them.
-    """
-
-    turn: int
-    field: str
-    block: int = 0
-
-
-TEMPLATE = Origin(NOBODY, "")
-Run: TypeAlias = tuple[int, Origin]
-Runs: TypeAlias = tuple[Run, ...]  # (length, origin), in order; a length of 0 marks a place
 
 
 class UntrackableError(Exception):
@@ -297,17 +282,6 @@ def runs_of(text: str) -> Runs:
     return text._runs if isinstance(text, Tracked) else ((len(text), TEMPLATE),)
 
 
-def merged(runs: Iterable[Run]) -> Runs:
-    """Neighbours of equal origin joined; an empty run stays only where it marks a place of its own."""
-    out: list[Run] = []
-    for length, origin in runs:
-        if out and out[-1][1] == origin:
-            out[-1] = (out[-1][0] + length, origin)
-        elif length or origin is not TEMPLATE:
-            out.append((length, origin))
-    return tuple(out)
-
-
 def concat(parts: Iterable[str]) -> str:
     """Texts joined; plain where none of them is tracked."""
     texts = list(parts)
@@ -337,30 +311,3 @@ def concat(parts: Iterable[str]) -> str:
     if total or open_origin is not TEMPLATE:
         add((total, open_origin))
     return made(joined, tuple(out))
-
-
-def sole_origin(values: Iterable[Any]) -> Origin | None:
-    """The one origin of all data in some values, however nested; None where there is no data.
-
-    Raises UntrackableError where it is of several messages.
-    """
-    found: Origin | None = None
-    for origin in _origins(values):
-        if found is None:
-            found = origin
-        elif found.turn != origin.turn:
-            raise UntrackableError("the template mixes the texts of several messages in one value")
-    return found
-
-
-def _origins(values: Iterable[Any]) -> Iterator[Origin]:
-    for value in values:
-        if isinstance(value, Tracked):
-            for _, origin in value._runs:
-                if origin.turn != NOBODY:
-                    yield origin
-        elif isinstance(value, Mapping):
-            yield from _origins(value.keys())
-            yield from _origins(value.values())
-        elif isinstance(value, (list, tuple)):
-            yield from _origins(value)
