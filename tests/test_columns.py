@@ -345,8 +345,8 @@ def batch_of(*rows: str) -> TokenBatch:
     found = drawn(*rows)
     return TokenBatch(
         found.ids,
-        found.offsets,
         found.trained,
+        found.offsets,
         piece=np.arange(len(found.ids), dtype=np.int32),
         outlines=objects([None] * len(rows)),
         line=np.arange(len(rows)) + 10,

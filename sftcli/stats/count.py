@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sftcli.batch import Rows
+from sftcli.batch import Rows, true_counts
 
 
 @dataclass
@@ -51,15 +51,6 @@ class RowCounts:
         self.shares.update(other.shares)
         self.first.update(other.first)
         self.documents.update(other.documents)
-
-
-def true_counts(flags: npt.NDArray[np.bool_], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """int64[R]: how many of each row's flags are true."""
-    # reduceat takes one element for an empty row, and needs one to be there. In eight bits it is
-    # several times as fast as in booleans.
-    eight_bits = np.append(flags, np.False_).view(np.int8)
-    found = np.add.reduceat(eight_bits, offsets[:-1], dtype=np.int32)
-    return found.astype(np.int64) * (np.diff(offsets) > 0)
 
 
 def count_values(counter: Counter[int], values: npt.NDArray[Any]) -> None:

@@ -8,12 +8,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from sftcli.batch import IGNORE
+from sftcli.batch import IGNORE, true_counts
 from sftcli.errors import EnvironmentFault, OutputError
 from sftcli.layout import Layout as Shape
 from sftcli.manifest import MANIFEST
 from sftcli.prepared import Facts, facts_in, own_tokenizer
-from sftcli.stats.count import RowCounts, count_values, true_counts
+from sftcli.stats.count import RowCounts, count_values
 from sftcli.stats.measure import Layout, Measured, Reason
 from sftcli.threads import cores
 from sftcli.view.aligned import Aligned, aligned, documents_of, needed
@@ -41,28 +41,12 @@ def measure_prepared(
     manifest = facts_in(folder)
     config, counts = _config(folder, manifest), manifest.counts
     tell = progress(counts.rows) if progress else None
-    shape = layout_in(folder, manifest)
-    rows, opened = RowCounts(), OpenShards(shape)
     pool = ThreadPoolExecutor(cores())
     try:
         tokenizer = pool.submit(own_tokenizer, folder, manifest)
-        parts = pool.map(
-            lambda part: _counted(opened.at(part[0]), part[1], manifest.tokenizer.size),
-            _units(folder, manifest, shape),
-        )
-        for found in parts:
-            rows.merge(found)
-            if tell is not None:
-                tell(found.lengths.total())
+        rows = _all_rows(folder, manifest, pool, tell)
     finally:
         pool.shutdown(cancel_futures=True)
-    seen = rows.lengths.total()
-    tokens = sum(length * number for length, number in rows.lengths.items())
-    if (seen, tokens) != (counts.rows, counts.tokens):
-        raise EnvironmentFault(
-            f"{folder}: its shards hold {seen:,} rows of {tokens:,} tokens, and its manifest says "
-            f"{counts.rows:,} rows of {counts.tokens:,}; prepare it again"
-        )
     return Measured(
         source=str(folder),
         kind="prepared",
@@ -101,6 +85,30 @@ def _layout(manifest: Facts, config: _Config) -> Layout:
         train_on_eos=config.train_on_eos,
         max_length=config.max_length,
     )
+
+
+def _all_rows(
+    folder: Path, manifest: Facts, pool: ThreadPoolExecutor, tell: Callable[[int], None] | None
+) -> RowCounts:
+    """The rows of all shards. Raises EnvironmentFault where they are not as many as the manifest says."""
+    shape = layout_in(folder, manifest)
+    rows, opened = RowCounts(), OpenShards(shape)
+    parts = pool.map(
+        lambda part: _counted(opened.at(part[0]), part[1], manifest.tokenizer.size),
+        _units(folder, manifest, shape),
+    )
+    for found in parts:
+        rows.merge(found)
+        if tell is not None:
+            tell(found.lengths.total())
+    seen, said = rows.lengths.total(), manifest.counts
+    tokens = sum(length * number for length, number in rows.lengths.items())
+    if (seen, tokens) != (said.rows, said.tokens):
+        raise EnvironmentFault(
+            f"{folder}: its shards hold {seen:,} rows of {tokens:,} tokens, and its manifest says "
+            f"{said.rows:,} rows of {said.tokens:,}; prepare it again"
+        )
+    return rows
 
 
 def _units(folder: Path, manifest: Facts, shape: Shape) -> Iterator[tuple[Path, int]]:
