@@ -46,15 +46,7 @@ def measure_raw(config: Config, source: str, progress: Callable[[Run], Progress]
     return Measured(
         source=source,
         kind="raw",
-        layout=Layout(
-            template=job.template,
-            record_format=job.record_format,
-            tokenizer=job.tokenizer.name,
-            tokenizer_sha256=job.tokenizer.sha256,
-            train_on=config.train_on,
-            train_on_eos=config.train_on_eos,
-            max_length=config.max_length,
-        ),
+        layout=_layout(job),
         tokenizer=job.tokenizer,
         rows=rows,
         records=total.records,
@@ -69,6 +61,18 @@ def measure_raw(config: Config, source: str, progress: Callable[[Run], Progress]
         turns=turns,
         warnings=(run.engines.warning,) if run.engines.warning else (),
         unknown=unknown,
+    )
+
+
+def _layout(job: Job) -> Layout:
+    return Layout(
+        template=job.template,
+        record_format=job.record_format,
+        tokenizer=job.tokenizer.name,
+        tokenizer_sha256=job.tokenizer.sha256,
+        train_on=job.config.train_on,
+        train_on_eos=job.config.train_on_eos,
+        max_length=job.config.max_length,
     )
 
 
