@@ -65,7 +65,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     of a role's tokens. `truncation_side` is the end of a prompt that is cut off (`truncation: prompt`).
     `pad` is none, max-length or multiple-of:N. `columns` and `keep` add to those of the layout: `keep`
     names fields of the records. `sources` stand in the place of `inputs`. `val_size` is a share such as
-    1%, or a number of rows.
+    1%, or a number of rows. `dedup` is none, exact, prompt, near or near:N.
     """
 
     inputs: list[str] = []
@@ -97,7 +97,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     val_size: str | int | None = None
     shuffle: bool = False
     seed: int = 0
-    dedup: Literal["none", "exact", "prompt"] = "none"
+    dedup: str = "none"
     limit: int | None = None
     on_error: Literal["fail", "skip", "quarantine"] = "fail"
     select: list[str] = []

@@ -108,6 +108,12 @@ def _validation(config: Config) -> None:
     validation_asked(config)
 
 
+def _dedup(config: Config) -> None:
+    from sftcli.arrange.asked import near_threshold
+
+    near_threshold(config)
+
+
 def _seed(config: Config) -> None:
     if config.seed < 0:
         raise ConfigError(f"seed: expected 0 or more, found {config.seed}")
@@ -161,6 +167,7 @@ _CHECKS: tuple[Callable[[Config], None], ...] = (
     _compression,
     _sources,
     _validation,
+    _dedup,
     _seed,
     _packing,
     _truncation,

@@ -21,6 +21,7 @@ MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
 _MOST_BYTES = 256 << 20  # a million shards and more
 _LIBRARIES = ("fastokens", "jinja2", "msgspec", "pyarrow", "tokenizers")
+_FOR_NEAR = ("rensa",)  # which finds what near duplicates are looked for among
 
 
 def make_manifest(
@@ -41,7 +42,7 @@ def make_manifest(
     rest = {
         "format_version": FORMAT_VERSION,
         "sftcli": __version__,
-        "libraries": libraries(),
+        "libraries": libraries(sources.config.dedup),
         "config": {key: value for key, value in config.items() if key != "output"},
         "record_format": sources.record_format,
         "template": sources.template,
@@ -100,11 +101,17 @@ def source_facts(sources: "Sources") -> list[dict[str, Any]]:
     ]
 
 
-def libraries() -> dict[str, str]:
-    """The versions of what, besides sftcli, decides the bytes of a shard."""
-    from importlib.metadata import version
+def libraries(dedup: str) -> dict[str, str]:
+    """The versions of what, besides sftcli, decides the bytes of a folder; none of what is not installed."""
+    from importlib.metadata import PackageNotFoundError, version
 
-    return {name: version(name) for name in _LIBRARIES}
+    found = {}
+    for name in (*_LIBRARIES, *_FOR_NEAR * dedup.startswith("near")):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "none"
+    return found
 
 
 def sealed(rest: Mapping[str, Any]) -> dict[str, Any]:

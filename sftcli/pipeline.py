@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sftcli.advice import advice, advice_on_validation
-from sftcli.arrange.asked import VALIDATION, needs_all_rows, sides
+from sftcli.arrange.asked import VALIDATION, near_threshold, needs_all_rows, sides
 from sftcli.commit import commit, staged, staged_files
 from sftcli.config import Config, inputs_of
 from sftcli.errors import BadRecordsError, ConfigError, DataError, OutputError
@@ -102,6 +102,10 @@ def prepare(
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out}: is a file; -o names a folder")
     check_inputs(out, inputs_of(config))
+    if near_threshold(config) is not None:
+        from sftcli.arrange.near import check_rensa
+
+        check_rensa()
     left_out = _left_out(config)
     with staged(out) as staging, ThreadPoolExecutor(1) as hasher:
         check_output(out, overwrite)

@@ -23,6 +23,9 @@ class Piece(msgspec.Struct, frozen=True, gc=False):
 KeptValue = str | int | float | bool  # a value of a record's field that goes along with its row
 
 
+Parts = list[tuple[str, bool]]  # texts, and whether each is an answer
+
+
 class Outline:
     """The pieces of a row, its data left open: a content piece has no text here.
 
@@ -40,15 +43,16 @@ class Rendered(msgspec.Struct, gc=False):
     """One row before tokenizing: its outline, and the texts of its content pieces in order.
 
     `notes` names what the user should know, each counted once. `prints` are the record's fingerprints
-    (see arrange.prints), where the run needs them. `weights` are the loss weights of the record's own
-    messages, by turn; empty where all of them are 1. `kept` are the values of the record's fields that
-    go along with the row.
+    (see arrange.prints), and `said` is what it says (see arrange.said), where the run needs them.
+    `weights` are the loss weights of the record's own messages, by turn; empty where all of them are 1.
+    `kept` are the values of the record's fields that go along with the row.
     """
 
     outline: Outline
     data: list[str]
     notes: tuple[str, ...] = ()
     prints: bytes = b""
+    said: Parts | None = None
     weights: tuple[float, ...] = ()
     kept: tuple[KeptValue, ...] = ()
 

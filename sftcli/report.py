@@ -16,8 +16,9 @@ from sftcli.read import LineBlock
 
 # The reason of records for which their source's share has no room.
 MIX_WEIGHT = "mix_weight"
+NEAR_DUPLICATE = "near_duplicate"
 # The reasons that hang on other records than the one that is dropped.
-LEFT_OUT = ("duplicate_record", "different_answers", MIX_WEIGHT)
+LEFT_OUT = ("duplicate_record", "different_answers", NEAR_DUPLICATE, MIX_WEIGHT)
 _KEPT_PLACES = 10  # examples of dropped rows that a report names
 
 

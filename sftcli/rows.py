@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sftcli.arrange.facts import FACTS_OF, facts_of
+from sftcli.arrange.asked import near_threshold
+from sftcli.arrange.facts import FACTS_OF, NEAR_OF, facts_of
 from sftcli.batch import KEEP, SOURCE, Objects, Rows, TokenBatch, objects
+from sftcli.config import Config
 from sftcli.job import Job
 from sftcli.read import LineBlock
 from sftcli.rendered import Outline, Rendered
@@ -33,12 +35,24 @@ def carried_of(
     carried = carried_weights(rows, job)
     if rows and rows[0].prints:
         carried[FACTS_OF] = facts_of(rows, lines, block.line_in_split)
+    if rows and rows[0].said is not None:
+        carried[NEAR_OF] = near_of(rows, job.config)
     if SOURCE in job.config.columns:
         file, first = block.file, block.first_line
         carried[SOURCE] = objects([f"{file}:{first + line}" for line in lines])
     for number, name in enumerate(job.keep):
         carried[KEEP + name] = objects([row.kept[number] for row in rows])
     return carried
+
+
+def near_of(rows: Sequence[Rendered], config: Config) -> Objects:
+    """A Sketch of each row; the rows know what they say, and the config asks for it."""
+    from sftcli.arrange.near import bands_for, sketches
+
+    least = near_threshold(config)
+    if least is None:
+        return objects([])
+    return objects(sketches([row.said for row in rows if row.said is not None], bands_for(least)))
 
 
 def carried_weights(rows: Sequence[Rendered], job: Job) -> dict[str, Objects]:

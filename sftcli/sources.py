@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from sftcli.arrange.asked import needs_all_rows, needs_prints
+from sftcli.arrange.asked import near_threshold, needs_all_rows, needs_prints
 from sftcli.arrange.sides import Given
 from sftcli.config import Config, SourceOptions
 from sftcli.crosscheck import Engines
@@ -63,11 +63,13 @@ class Sources:
                 source.run.job = replace(source.run.job, keep=types)
         if needs_prints(config) or needs_all_rows(config):
             from sftcli.arrange.prints import Fingerprint, printing
+            from sftcli.arrange.said import Said
 
             for source in self.all:
                 job = source.run.job
                 fingerprint = Fingerprint(job.layout) if needs_prints(config) else None
-                source.run.job = replace(job, render=printing(job.render, fingerprint))
+                said = Said(job.layout) if near_threshold(config) is not None else None
+                source.run.job = replace(job, render=printing(job.render, fingerprint, said))
         self.run = self.all[0].run
         self.engines = self.run.engines
         self.jobs = [source.run.job for source in self.all]

@@ -52,7 +52,7 @@ FIELDS: dict[str, tuple[str, Any, tuple[str, ...], Any]] = {
     "val_size": ('"1%"', "1%", ("--val-size", "50%"), "50%"),
     "shuffle": ("false", False, ("--shuffle",), True),
     "seed": ("0", 0, ("--seed", "2"), 2),
-    "dedup": ("prompt", "prompt", ("--dedup", "none"), "none"),
+    "dedup": ("near:0.9", "near:0.9", ("--dedup", "none"), "none"),
     "limit": ("5", 5, ("--limit", "1"), 1),
     "on_error": ("quarantine", "quarantine", ("--on-error", "skip"), "skip"),
     "select": ("[C, T005]", ["C", "T005"], ("--select", "R,C01", "--select", "C"), ["R", "C01", "C"]),

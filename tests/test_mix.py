@@ -7,9 +7,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
-from fractions import Fraction
-from hashlib import blake2b
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +22,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sftcli.arrange import second
-from sftcli.arrange.asked import ValidationAsked, validation_asked
-from sftcli.arrange.order import Share, copies, in_order, is_validation, repeats
-from sftcli.arrange.prints import Fingerprint
 from sftcli.config import Config, SourceOptions, load_config
-from sftcli.conversation import Conversation, Message, Segment
 from sftcli.errors import ConfigError, DataError
-from sftcli.job import make_job
 from sftcli.plan import plan_splits
 from sftcli.prepared import facts_in
 from sftcli.tokenizer import load_tokenizer
-from sftcli.validate.repeats import _hashes
 from sftcli.verify.again import check_all
 
 Here = Callable[..., Ended]
@@ -67,161 +59,6 @@ def small_splits(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
             monkeypatch.setattr(f"sftcli.{module}.plan_splits", lambda inputs: plan_splits(inputs, size))
 
     return cut
-
-
-# Fingerprints
-
-
-def blake(*parts: object) -> bytes:
-    return blake2b(b"".join(map(msgspec.json.encode, parts)), digest_size=16).digest()
-
-
-def test_a_fingerprint_is_the_same_for_ever() -> None:
-    """What it is made of is a promise: another hash would move rows from one side to the other."""
-    talk = Conversation([Message("user", "Hi"), Message("assistant", "Hello"), Message("user", "Bye")])
-    asked = ["messages", [["user", "Hi"]], [None, []]]
-    rest = [["assistant", "Hello"], ["user", "Bye"]]
-    assert Fingerprint(None)(talk) == blake(asked) + blake(asked, rest)
-    assert Fingerprint(None)(talk).hex() == "a5f7f987d216c18695b1e5f90f2e997d10145d6da177c27d41baf5dbaff77813"
-
-
-roles = st.sampled_from(["system", "user", "assistant", "tool"])
-words = st.text("ab", max_size=2)
-calls = st.one_of(st.none(), st.just([{"function": {"name": "f", "arguments": {"x": 1}}}]))
-messages = st.lists(
-    st.builds(
-        Message, role=roles, content=words, tool_calls=calls, reasoning_content=st.sampled_from([None, "hm"])
-    ),
-    min_size=1,
-    max_size=4,
-)
-talks = st.builds(Conversation, messages=messages, tools=st.one_of(st.none(), st.just([{"name": "f"}])))
-layouts = st.builds(
-    Conversation,
-    segments=st.lists(st.builds(Segment, text=words, trained=st.booleans()), min_size=1, max_size=3),
-)
-
-
-@given(st.lists(st.one_of(talks, layouts), min_size=2, max_size=12))
-def test_records_are_the_same_where_validate_says_so(found: list[Conversation]) -> None:
-    """A fingerprint tells apart what the rules on repeats do, and nothing else."""
-    prints = [Fingerprint(None)(one) for one in found]
-    theirs = [_hashes(one) for one in found]
-    for mine, (whole, prompt) in zip(prints, theirs, strict=True):
-        for other, (their_whole, their_prompt) in zip(prints, theirs, strict=True):
-            assert (mine[16:] == other[16:]) == (whole == their_whole)
-            if prompt and their_prompt:
-                assert (mine[:16] == other[:16]) == (prompt == their_prompt)
-
-
-def test_the_prompt_of_fields_is_what_the_template_asks_for(tmp_path: Path) -> None:
-    path = tmp_path / "own.yaml"
-    path.write_text('prompt: "Q: {question}"\ncompletion: " {answer}"\n')
-    config = Config(template=str(path), record_format="fields")
-    job = make_job(config, load_tokenizer("demo"), [])
-    prints = [
-        Fingerprint(job.layout)(Conversation(fields={"id": number, "question": question, "answer": answer}))
-        for number, question, answer in ((1, "a", "x"), (2, "a", "x"), (3, "a", "y"), (4, "b", "x"))
-    ]
-    assert len({one[:16] for one in prints}) == 2
-    assert [prints.index(one) for one in prints] == [0, 0, 2, 3]
-
-
-def test_a_record_without_a_prompt_is_its_own() -> None:
-    for one in (
-        Conversation([Message("assistant", "Hello")]),
-        Conversation(segments=[Segment("all", True)]),
-        Conversation([Message("user", "Hello")]),
-    ):
-        found = Fingerprint(None)(one)
-        assert found[:16] == found[16:]
-
-
-# Order, from keys alone
-
-
-def prints(values: Sequence[int]) -> np.ndarray[Any, np.dtype[np.uint64]]:
-    """A fingerprint for each value, the same for the same value."""
-    raw = b"".join(blake(value) for value in values)
-    return np.frombuffer(raw, "<u8").reshape(-1, 2).astype(np.uint64)
-
-
-values = st.lists(st.integers(0, 12), max_size=40)
-
-
-@given(values)
-def test_the_first_of_equal_records_is_kept(given_values: list[int]) -> None:
-    found = repeats(prints(given_values)).tolist()
-    assert found == [value in given_values[:at] for at, value in enumerate(given_values)]
-
-
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 99)), max_size=60), st.data())
-def test_copies_are_those_of_the_slow_way(rows: list[tuple[int, int]], data: st.DataObject) -> None:
-    weighted = data.draw(st.booleans())
-    numbers_ = st.integers(1, 8).map(lambda n: Fraction(n, 2))
-    shares = [
-        Share(max(data.draw(numbers_), Fraction(1)), data.draw(numbers_) if weighted else None)
-        for _ in range(3)
-    ]
-    source = np.array([one for one, _ in rows], np.int32)
-    whole = prints([value for _, value in rows])
-    found = copies(source, whole, shares).tolist()
-
-    most = [int([one for one, _ in rows].count(n) * share.repeat) for n, share in enumerate(shares)]
-    if weighted:
-        whole_mix = min(Fraction(m) / (s.weight or 0) for m, s in zip(most, shares, strict=True))
-        most = [int(whole_mix * (share.weight or 0)) for share in shares]
-    expected = [0] * len(rows)
-    for number, wanted in enumerate(most):
-        mine = sorted((int(whole[at, 0]), at) for at, (one, _) in enumerate(rows) if one == number)
-        for turn in range(wanted):
-            expected[mine[turn % len(mine)][1]] += 1
-    assert found == expected
-
-
-def test_shares_are_exact() -> None:
-    """600 rows of one, 100 of another that may stand twice: at 3 to 1 all of the first, 200 of the second."""
-    source = np.repeat(np.array([0, 1], np.int32), [600, 100])
-    shares = [Share(Fraction(1), Fraction(3)), Share(Fraction(2), Fraction(1))]
-    found = copies(source, prints(range(700)), shares)
-    assert Counter(found[:600].tolist()) == {1: 600}
-    assert Counter(found[600:].tolist()) == {2: 100}
-    shares[1] = Share(Fraction("1.5"), Fraction(1))  # now the second one is what there is least of
-    found = copies(source, prints(range(700)), shares)
-    assert Counter(found[:600].tolist()) == {1: 450, 0: 150}
-    assert Counter(found[600:].tolist()) == {1: 50, 2: 50}
-
-
-@given(values.filter(bool), st.integers(1, 50))
-def test_so_many_rows_are_the_whole_prompts_of_the_smallest_hashes(
-    given_values: list[int], rows: int
-) -> None:
-    keys = prints(given_values)
-    found = is_validation(keys, ValidationAsked(rows=rows)).tolist()
-    by_hash = sorted(set(given_values), key=lambda value: tuple(prints([value])[0].tolist()))
-    chosen: set[int] = set()
-    while by_hash and sum(value in chosen for value in given_values) < rows:
-        chosen.add(by_hash.pop(0))
-    assert found == [value in chosen for value in given_values]
-
-
-@pytest.mark.parametrize("share", ["0.1%", "1%", "33.3%", "50%", "99%"])
-def test_a_share_is_a_share_of_all_hashes(share: str) -> None:
-    asked = validation_asked(load_config(None, {"val_size": share}))
-    assert asked is not None
-    assert asked.share is not None
-    keys = prints(range(5_000))
-    limit = int(asked.share * 2**64)
-    assert is_validation(keys, asked).tolist() == [int(key) < limit for key in keys[:, 0]]
-
-
-@given(st.lists(st.integers(0, 3), max_size=30), st.integers(0, 9))
-def test_an_order_is_numpys_own_permutation(times: list[int], seed: int) -> None:
-    plain = [row for row, often in enumerate(times) for _ in range(often)]
-    assert in_order(np.array(times, np.int64), None, None)["train"].tolist() == plain
-    places = np.random.Generator(np.random.PCG64(seed)).permutation(len(plain)).tolist()
-    shuffled = in_order(np.array(times, np.int64), None, seed)["train"].tolist()
-    assert shuffled == [plain[place] for place in places]
 
 
 # Validation
@@ -625,7 +462,7 @@ def test_nothing_is_lost(data: st.DataObject) -> None:
             sources.append(source)
         options: dict[str, Any] = {
             "shuffle": data.draw(st.booleans()),
-            "dedup": data.draw(st.sampled_from(["none", "exact", "prompt"])),
+            "dedup": data.draw(st.sampled_from(["none", "exact", "prompt", "near:0.5"])),
             "on_error": data.draw(st.sampled_from(["skip", "quarantine"])),
         }
         if data.draw(st.booleans()):

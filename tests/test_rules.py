@@ -226,7 +226,11 @@ def test_families_are_listed_and_several_rules_explained(sftcli_here: Here) -> N
     listed = sftcli_here("rules", "d").out.splitlines()
     assert listed[0] == "D  the data set as a whole"
     assert listed[1].startswith("D001  warning  duplicate_record: A record says the same")
-    assert [line[:13] for line in listed if line[:1] == "D"][4:] == ["D004  error  ", "D005  error  "]
+    assert [line[:15] for line in listed if line[:1] == "D"][4:] == [
+        "D004  error    ",
+        "D005  error    ",
+        "D006  warning  ",
+    ]
     assert sftcli_here("rules", "J02").out.splitlines()[0] == "J  bytes, JSON and files"
     both = sftcli_here("rules", "J002", "open-fence").out
     assert re.findall(r"^[A-Z]\d+ .*\)$", both, re.MULTILINE) == [

@@ -7,8 +7,12 @@ from fractions import Fraction
 
 from sftcli.config import Config
 from sftcli.errors import ConfigError
+from sftcli.yamlfile import close_to
 
 SIDES = TRAIN, VALIDATION = "train", "validation"
+DEDUPS = ("none", "exact", "prompt", "near")
+_NEAR = Fraction(4, 5)  # how much alike near duplicates are where nothing is said
+_LEAST_NEAR = Fraction(1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,38 @@ def validation_asked(config: Config) -> ValidationAsked | None:
         "val_size: expected a share above 0% and below 100%, such as 1%, or a number of rows, found "
         f"{text!r}{_in_percent(text)}"
     )
+
+
+def near_threshold(config: Config) -> Fraction | None:
+    """From what Jaccard similarity on a record is left out as a near duplicate; None where none are.
+
+    Raises ConfigError where `dedup` is none of its values.
+    """
+    given = config.dedup
+    kind, colon, number = given.partition(":")
+    if given in DEDUPS:
+        return _NEAR if given == "near" else None
+    if kind == "near" and re.fullmatch(r"[01](?:\.\d{1,4})?", number, re.ASCII):
+        threshold = Fraction(number)
+        if _LEAST_NEAR <= threshold <= 1:
+            return threshold
+    if kind == "near" and colon:
+        percent = _as_share(number)
+        hint = f"; did you mean near:{percent}?" if percent else ""
+        raise ConfigError(
+            "dedup: near:N takes how much alike records are, from 0.5 to 1, such as near:0.9; found "
+            f"{given!r}{hint}"
+        )
+    meant = close_to(given, DEDUPS)
+    hint = f"; did you mean {meant!r}?" if meant else ""
+    raise ConfigError(f"dedup: expected none, exact, prompt, near, or near:N, found {given!r}{hint}")
+
+
+def _as_share(text: str) -> str:
+    """`90` and `90%` as 0.9; empty where the text is no such number."""
+    match = re.fullmatch(r"(\d{2}) ?%?", text, re.ASCII)
+    share = Decimal(match[1]) / 100 if match else Decimal(0)
+    return f"{share.normalize():f}" if share >= Decimal("0.5") else ""
 
 
 def _in_percent(text: str) -> str:

@@ -21,6 +21,7 @@ FACTS = np.dtype(
     ]
 )
 FACTS_OF = "facts"  # their name among the columns that rows carry
+NEAR_OF = "near"  # a Sketch of each row, where near duplicates are looked for
 NO_PRINTS = bytes(32)  # of rows whose place does not hang on what they say
 
 

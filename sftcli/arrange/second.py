@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sftcli.arrange.asked import TRAIN, validation_asked
+from sftcli.arrange.asked import TRAIN, near_threshold, validation_asked
+from sftcli.arrange.near import bands_for, near_repeats
 from sftcli.arrange.order import Bools, Ints, Share, copies, in_order, is_validation, repeats
 from sftcli.arrange.sides import Given
 from sftcli.arrange.spill import Spill
 from sftcli.config import Config
 from sftcli.read.source import lines_before
-from sftcli.report import MIX_WEIGHT, SplitReport
+from sftcli.report import MIX_WEIGHT, NEAR_DUPLICATE, SplitReport
 from sftcli.sources import Part, Source, Sources
 
 _TOKENS_AT_A_TIME = 1 << 20
@@ -90,12 +91,16 @@ def arrange(sources: Sources, parts: Sequence[Part], folders: Sequence[Path]) ->
 
 
 def _repeated(spill: Spill, config: Config) -> dict[str, Bools]:
-    """The rows that are left out since an earlier one says the same or asks the same, by rule."""
+    """The rows that are left out since an earlier one says or asks the same, or nearly so, by rule."""
     if config.dedup == "none":
         return {}
     whole = repeats(spill.facts["whole"])
     if config.dedup == "exact":
         return {"duplicate_record": whole}
+    least = near_threshold(config)
+    if least is not None:
+        bands = (spill.band(number) for number in range(bands_for(least).count))
+        return {"duplicate_record": whole, NEAR_DUPLICATE: near_repeats(bands, ~whole, spill.runs, least)}
     prompt = repeats(spill.facts["prompt"])
     return {"duplicate_record": whole, "different_answers": prompt & ~whole}
 

@@ -1,13 +1,14 @@
 """Rows on disk between two passes: written in the order of the input, read in any order.
 
 Five bytes a token (four more with weights, four with turns) and 56 bytes a row, uncompressed, in the
-staging folder until the run ends. They are read through memory maps, whose pages are given back after
-some hundred rows.
+staging folder until the run ends; where near duplicates are looked for, also 16 bytes a word and some
+200 a row. They are read through memory maps, whose pages are given back after some hundred rows.
 """
 
 import mmap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,15 +16,18 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from sftcli.arrange.facts import FACTS, FACTS_OF
+from sftcli.arrange.facts import FACTS, FACTS_OF, NEAR_OF
+from sftcli.arrange.near import Runs
 from sftcli.batch import Objects, Rows, objects
-from sftcli.errors import EnvironmentFault
+from sftcli.errors import EnvironmentFault, InternalError
 
 Ints = npt.NDArray[np.int64]
 
 _PER_TOKEN = {"ids": np.int32, "trained": np.bool_, "weights": np.float32, "turns": np.int32}
 _ROWS_AT_A_TIME = 512  # that pages are held of; the system maps 64 KiB around each place that is read
 _FACTS, _CARRIED, _SIZES = "facts", "carried", "sizes"
+_BAND, _RUNS, _RUN_SIZES = "band-{}", "runs", "run-sizes"
+_HASH = np.dtype(np.uint64)
 
 
 @contextmanager
@@ -57,7 +61,11 @@ def _stored(rows: Rows) -> dict[str, Any]:
         values = getattr(rows, name)
         if values is not None:
             found[name] = values.tobytes()
-    columns = {name: values.tolist() for name, values in rows.carried.items() if name != FACTS_OF}
+    if len(rows) and NEAR_OF in rows.carried:
+        found |= _stored_sketches(rows.carried[NEAR_OF])
+    columns = {
+        name: values.tolist() for name, values in rows.carried.items() if name not in (FACTS_OF, NEAR_OF)
+    }
     if columns:
         packed = [
             msgspec.msgpack.encode(dict(zip(columns, values, strict=True)))
@@ -66,6 +74,17 @@ def _stored(rows: Rows) -> dict[str, Any]:
         found[_CARRIED] = b"".join(packed)
         found[_SIZES] = np.fromiter(map(len, packed), np.int32, len(packed)).tobytes()
     return found
+
+
+def _stored_sketches(sketches: Objects) -> dict[str, Any]:
+    """The bytes of a Sketch of each row: a file for each band, so that each is read in one stretch."""
+    keys = np.frombuffer(b"".join(sketch.keys for sketch in sketches), _HASH).reshape(len(sketches), -1)
+    sizes = [(len(one.whole) // _HASH.itemsize, len(one.answers) // _HASH.itemsize) for one in sketches]
+    return {
+        **{_BAND.format(number): own.tobytes() for number, own in enumerate(keys.T)},
+        _RUNS: b"".join(part for sketch in sketches for part in (sketch.whole, sketch.answers)),
+        _RUN_SIZES: np.array(sizes, np.int32).tobytes(),
+    }
 
 
 class Spill:
@@ -83,6 +102,7 @@ class Spill:
         self._sizes, rows = _joined([folder / _SIZES for folder in folders], np.dtype(np.int32))
         self._carried_starts = _all_starts(self._sizes, rows)
         self._maps: dict[Path, mmap.mmap] = {}
+        self._runs_read = 0
 
     def __len__(self) -> int:
         return len(self.facts)
@@ -130,6 +150,30 @@ class Spill:
                 if len(rows) % _ROWS_AT_A_TIME == 0:
                     _give_back(whole)
         return {name: objects([row[name] for row in rows]) for name in rows[0]} if rows else {}
+
+    def band(self, number: int) -> npt.NDArray[np.uint64]:
+        """uint64[N]: the key that each row has in this band."""
+        return _joined([folder / _BAND.format(number) for folder in self._folders], _HASH)[0]
+
+    @cached_property
+    def _run_places(self) -> tuple[npt.NDArray[np.int32], Ints]:
+        """int32[N, 2]: how many runs each row and its answers have. int64[N]: where they begin."""
+        kind = np.dtype((np.int32, 2))
+        sizes, rows = _joined([folder / _RUN_SIZES for folder in self._folders], kind)
+        return sizes, _all_starts(sizes.sum(axis=1), rows)
+
+    def runs(self, row: int) -> Runs:
+        """The runs of words in what a row says."""
+        sizes, starts = self._run_places
+        whole = self._map(self._folders[self.split[row]] / _RUNS)
+        if whole is None:
+            raise InternalError(f"row {row} has no runs of words")
+        self._runs_read += 1
+        if self._runs_read % _ROWS_AT_A_TIME == 0:
+            _give_back(whole)
+        first, stop = sizes[row].tolist()
+        found = np.frombuffer(whole, _HASH, first + stop, int(starts[row]) * _HASH.itemsize)
+        return Runs(found[:first], found[first:])
 
     def _map(self, path: Path) -> mmap.mmap | None:
         """A file's bytes, or None where there is none."""

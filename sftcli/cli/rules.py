@@ -48,10 +48,10 @@ def rules(codes: tuple[str, ...], format_: str, color: str) -> None:
     """
     from sftcli.cli.terminal import terminal
     from sftcli.rules import folder
-    from sftcli.rules.catalogue import FAMILIES, RULES
+    from sftcli.rules.catalogue import FAMILIES, OF_PREPARE, RULES
 
     families = {**FAMILIES, "V": "a prepared folder"}
-    known = {**RULES, **{rule.code: rule for rule in folder.RULES}}
+    known = {**RULES, **OF_PREPARE, **{rule.code: rule for rule in folder.RULES}}
     chosen, is_list = _chosen(codes, known)
     screen = terminal(color)
     if format_ == "json":

@@ -5,6 +5,10 @@ from sftcli.rules.rule import Rule
 _FOUR = '{"prompt": "2+2=", "completion": "4"}'
 _SIX = '{"prompt": "3+3=", "completion": "6"}'
 _LONG = "A train leaves the station at noon and goes west at sixty miles an hour for three hours"
+_NEARLY = (
+    f"""{{"prompt": "{_LONG}. How far does it go?", "completion": "180 miles."}}\n"""
+    f"""{{"prompt": "{_LONG}: how far does it go?", "completion": "180 miles"}}"""
+)
 
 RULES = (
     Rule(
@@ -60,5 +64,17 @@ RULES = (
             f"""$ echo '{{"prompt": "{_LONG}. How far?", "completion": "180."}}' > test.jsonl"""
         ),
         options="--against test.jsonl",
+    ),
+)
+
+# What `prepare` alone finds, in what it leaves out.
+OF_PREPARE = (
+    Rule(
+        "D006",
+        "near_duplicate",
+        "warning",
+        "A record says nearly the same as one before it, and `prepare --dedup near` leaves it out.",
+        example=_NEARLY,
+        cure="Nothing is to be done; near:N with a larger N leaves out less.",
     ),
 )

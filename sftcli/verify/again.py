@@ -134,7 +134,7 @@ def _other_column(then: dict[str, Any], now: dict[str, Any]) -> str:
 
 def versions(facts: Facts) -> str:
     """In brackets, which versions differ from those that made the folder: they may be the cause."""
-    now = {"sftcli": __version__, **libraries()}
+    now = {"sftcli": __version__, **libraries(str(facts.config.get("dedup")))}
     then = {"sftcli": facts.sftcli, **facts.libraries}
     differ = [
         f"{name} {then.get(name)} then, {own} now" for name, own in now.items() if then.get(name) != own
