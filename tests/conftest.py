@@ -109,8 +109,17 @@ def run_sftcli(*args: str, stdin: bytes = b"", cwd: Path | None = None, **enviro
     return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
 
 
+Here = Callable[..., Ended]
+
+
 @pytest.fixture
-def sftcli_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The current folder is an empty one."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def sftcli_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
     """`sftcli ARGS` in this process, on a terminal of 80 columns without colour."""
     monkeypatch.setenv("COLUMNS", "80")
 
@@ -157,6 +166,15 @@ def write(path: Path, *records: object) -> Path:
 
 TALKS = [chat("Hi", "Hello"), chat("Été?", "日本語 😀", "And?", "Rome"), chat("2+2=", "4")]
 BAD = [TALKS[0], {"messages": []}, {"messages": [{"role": "boss", "content": "Hi"}]}, TALKS[1]]
+
+
+@pytest.fixture
+def talks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three conversations in ./talks.jsonl, prepared into ./out; we are in their folder."""
+    monkeypatch.chdir(tmp_path)
+    write(Path("talks.jsonl"), *TALKS)
+    make("out", "talks.jsonl", template="chatml")
+    return Path("out")
 
 
 def spans(tokenizer: Tokenizer, ids: Iterable[int], labels: Iterable[int]) -> list[str]:

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TALKS, Ended, chat, make, manifest, write
+from conftest import TALKS, Here, chat, make, manifest, write
 
 from sftcli.advice import advice, advice_on_validation
 from sftcli.config import load_config
 from sftcli.tokenizer import Tokenizer
-
-Here = Callable[..., Ended]
 
 MASK_OF_ONES = (
     "with an attention_mask of ones transformers lets packed documents see one another: leave that column "

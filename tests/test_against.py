@@ -1,24 +1,19 @@
 """--against: what another data set has too, and what it cannot be compared with."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Ended, chat, write
+from conftest import Here, chat, write
 
 from sftcli.conversation import Conversation, Message
 from sftcli.validate.overlap import OtherSet, Overlap
 
-Here = Callable[..., Ended]
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 QUESTION = "A train leaves the station at noon and goes west at sixty miles an hour. How far is it at three?"
 LONG = "It goes on for three hours, and so it has done sixty miles three times, which is 180 miles in all."
-
-
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 GOOD = b'{"prompt": "a", "completion": "b"}\n'

@@ -7,13 +7,12 @@ writes them anew, and the diff is there to be read.
 import json
 import os
 import shlex
-from collections.abc import Callable
 from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
 
 import pytest
-from conftest import CONFIGS, Ended, run_sftcli
+from conftest import CONFIGS, Here, run_sftcli
 
 from sftcli.check import CHECKS, Report, check_template
 from sftcli.errors import ConfigError, TemplateError, TokenizerError, UsageError
@@ -27,7 +26,6 @@ CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-Here = Callable[..., Ended]
 Said = dict[str, str]
 
 # What is found of ChatML; below stands for each template what is found otherwise. A value alone is

@@ -5,13 +5,12 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import small_tokenizers
-from conftest import CONFIGS, EXAMPLES, Ended, make, run_sftcli, tree
+from conftest import CONFIGS, EXAMPLES, Ended, Here, make, run_sftcli, tree
 
 import sftcli
 from sftcli.templates import builtin_names
@@ -27,7 +26,6 @@ COMMANDS = [
 ]
 CHAT = str(EXAMPLES / "chat.jsonl")
 CHATML = ("-t", "demo", "--template", "chatml")
-Here = Callable[..., Ended]
 
 
 def test_every_template_is_shown_in_the_golden_session() -> None:

@@ -6,14 +6,14 @@ Rows are drawn as text: a letter is a token, a capital one is trained, and | sta
 import gzip
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import EXAMPLES, TALKS, Ended, chat, make, manifest, tree, write
+from conftest import EXAMPLES, TALKS, Ended, Here, chat, make, manifest, tree, write
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,7 +25,6 @@ from sftcli.layout.pad import Padding
 from sftcli.profiles import PROFILES
 from sftcli.write import open_shard
 
-Here = Callable[..., Ended]
 _ = IGNORE
 
 PER_TOKEN = ("input_ids", "attention_mask", "labels", "loss_mask", "loss_weights", "turn_ids")

@@ -1,12 +1,11 @@
 """The rules on content: what a text is made of, wherever in a record it stands."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Ended, chat, write
+from conftest import Here, chat, write
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,13 +21,9 @@ from sftcli.validate.settings import Settings
 from sftcli.validate.texts import Text
 from sftcli.validate.validate import validate
 
-Here = Callable[..., Ended]
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 TOKEN = "ghp_" + "1a2B3c4D5e6F7g8H9i0J1k2L3m4N5o6P7q8R"
-
-
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def found(*records: dict[str, Any] | str, **settings: Any) -> list[Finding]:

@@ -1,17 +1,15 @@
 """Names and values that users bring along from trainers: each is told what it is here."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Ended
+from conftest import Ended, Here
 
 from sftcli.config import Config, load_config
 from sftcli.errors import ConfigError
 from sftcli.familiar import NAMES, flag_hint, key_hint
 from sftcli.validate.settings import Settings, load_settings
 
-Here = Callable[..., Ended]
 ANSWERS = "leave it out, answers alone are trained unless asked otherwise"
 
 # A line of a config, and what is said of it.

@@ -3,14 +3,13 @@
 import json
 import os
 import stat
-from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Ended, jsonl
+from conftest import Here, jsonl
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,12 +21,7 @@ from sftcli.validate.settings import Settings
 from sftcli.validate.validate import validate
 from sftcli.whole_file import whole_file
 
-Here = Callable[..., Ended]
-
-
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def mended(given: bytes, *rules: str, **options: Any) -> bytes:

@@ -2,12 +2,11 @@
 
 import gzip
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Ended, jsonl, write
+from conftest import Here, jsonl, write
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,14 +17,10 @@ from sftcli.validate import validate as whole_run
 from sftcli.validate.settings import Settings, load_settings, parse_limit
 from sftcli.validate.validate import validate
 
-Here = Callable[..., Ended]
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 GOOD = {"prompt": "2+2=", "completion": "4"}
 EMPTY = {"prompt": "2+2=", "completion": ""}
-
-
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def found(*inputs: str, options: dict[str, Any] | None = None, **settings: Any) -> Findings:

@@ -1,7 +1,7 @@
 """Packing: rows against the slow and obvious way, and the counts that a packed folder keeps."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import EXAMPLES, Ended, make, manifest, tree, write
+from conftest import EXAMPLES, Here, make, manifest, tree, write
 from hypothesis import given
 from hypothesis import strategies as st
 from test_packing import one_by_one
@@ -23,8 +23,6 @@ from sftcli.pack import LeftOut, packed
 from sftcli.prepared import facts_in
 from sftcli.stats.prepared import measure_prepared
 from sftcli.stats.raw import measure_raw
-
-Here = Callable[..., Ended]
 
 
 @dataclass

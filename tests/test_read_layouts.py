@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import TALKS, Ended, chat, make, manifest, write
+from conftest import TALKS, Ended, Here, chat, make, manifest, write
 from test_verify import found_in, reseal
 
 from sftcli.batch import IGNORE
@@ -26,7 +26,6 @@ from sftcli.view.page import Screen
 from sftcli.view.row import RowView
 from sftcli.view.views import VIEWS
 
-Here = Callable[..., Ended]
 RECORDS = [
     {**record, "id": f"r{number}", "score": number / 2, "ok": number % 2 == 0, "n": number}
     for number, record in enumerate(

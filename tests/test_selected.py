@@ -4,12 +4,11 @@ import json
 import re
 import shlex
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import EXAMPLES, Ended, chat, jsonl, make, manifest, tree, write
+from conftest import EXAMPLES, Here, chat, jsonl, make, manifest, tree, write
 
 from sftcli.config import load_config
 from sftcli.errors import BadRecordsError, UsageError
@@ -17,8 +16,6 @@ from sftcli.rules.beside import rules_beside, rules_left_out
 from sftcli.rules.catalogue import BY_NAME, RULES
 from sftcli.rules.rule import Rule
 from sftcli.stats.raw import measure_raw
-
-Here = Callable[..., Ended]
 
 KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA0Z3VS5JJcds3xfn\n-----END RSA PRIVATE KEY-----"
 

@@ -12,11 +12,10 @@ import os
 import re
 import shlex
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import CONFIGS, EXAMPLES, Ended, run_sftcli
+from conftest import CONFIGS, EXAMPLES, Ended, Here, run_sftcli
 from huggingface_hub.constants import HF_HUB_CACHE
 
 GOLDEN = sorted(
@@ -24,7 +23,6 @@ GOLDEN = sorted(
     for command in ("cli", "stats", "validate", "verify")
     for path in (Path(__file__).parent / "golden").glob(f"{command}-*.txt")
 )
-Here = Callable[..., Ended]
 
 _CHANGING = [  # what differs from run to run, or from one version of a library to the next
     (r"\d+\.\d\d s(, \d+\.\d MB/s)?\n", "0.00 s\n"),

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import CONFIGS, EXAMPLES, Ended, chat, jsonl, make, run_sftcli, write
+from conftest import CONFIGS, EXAMPLES, Ended, Here, chat, jsonl, make, run_sftcli, write
 from hypothesis import given
 from hypothesis import strategies as st
 from small_tokenizers import chatml
@@ -56,7 +56,6 @@ from sftcli.view.page import Screen
 QA = CONFIGS / "templates" / "qa.yaml"
 CHAT, PROBLEMS = EXAMPLES / "chat.jsonl", EXAMPLES / "gsm8k.jsonl"
 SGR = re.compile(r"\x1b\[[0-9;]*m")
-Here = Callable[..., Ended]
 PLAIN = Screen(False, 80)
 VALUES = st.lists(st.integers(1, 40), min_size=1, max_size=30)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import Ended, chat, make, manifest, spans, write
+from conftest import Here, chat, make, manifest, spans, write
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -27,7 +27,6 @@ from sftcli.runs import RunBuilder
 from sftcli.templates import builtin_names, load_template
 from sftcli.tokenizer import Tokenizer, load_tokenizer
 
-Here = Callable[..., Ended]
 Small = Callable[[str], Tokenizer]
 Record = dict[str, Any]
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 import zstandard
-from conftest import CONFIGS, EXAMPLES, Ended, chat, jsonl, run_sftcli, write
+from conftest import CONFIGS, EXAMPLES, Ended, Here, chat, jsonl, run_sftcli, write
 from hypothesis import given
 from hypothesis import strategies as st
 from test_cli import imported
@@ -40,13 +40,9 @@ from sftcli.validate.suspects import Suspects
 from sftcli.validate.texts import Text, texts_of
 from sftcli.validate.validate import validate
 
-Here = Callable[..., Ended]
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 GOOD = {"prompt": "2+2=", "completion": "4"}
-
-
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def found(*inputs: Path | str, options: dict[str, Any] | None = None, **settings: Any) -> list[Finding]:

@@ -12,21 +12,17 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from conftest import CONFIGS, Ended, jsonl, make, write
+from conftest import CONFIGS, Here, jsonl, make, write
 
 from sftcli.config import load_config
 from sftcli.errors import ConfigError
 from sftcli.validate.settings import Settings, load_settings
 from sftcli.validate.validate import validate
 
-Here = Callable[..., Ended]
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 GOOD = {"prompt": "2+2=", "completion": "4"}
 EMPTY = {"prompt": "Hi", "completion": ""}
-
-
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def read_by_nobody(*args: str, both: bool = False) -> int:

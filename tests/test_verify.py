@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import BAD, CONFIGS, EXAMPLES, TALKS, Ended, chat, make, manifest, run_sftcli, write
+from conftest import BAD, CONFIGS, EXAMPLES, TALKS, Ended, Here, chat, make, manifest, run_sftcli, write
 from hypothesis import given
 from hypothesis import strategies as st
 from test_cli import imported
@@ -31,7 +31,6 @@ QA = str(CONFIGS / "templates" / "qa.yaml")
 SHARD = {"parquet": "train-00000-of-00001.parquet", "arrow": "data-00000-of-00001.arrow"}
 AGAIN = "prepare the folder again"
 OR_COPY = f"{AGAIN}, or fetch an undamaged copy"
-Here = Callable[..., Ended]
 Rows = list[dict[str, Any]]
 
 _WARNINGS = {rule.code for rule in RULES if rule.severity == "warning"}
@@ -43,15 +42,6 @@ def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     out = tmp_path_factory.mktemp("whole") / "out"
     make(out, PROBLEMS, template=QA, format=request.param)
     return out
-
-
-@pytest.fixture
-def talks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three conversations in ./talks.jsonl, prepared into ./out; we are in their folder."""
-    monkeypatch.chdir(tmp_path)
-    write(Path("talks.jsonl"), *TALKS)
-    make("out", "talks.jsonl", template="chatml")
-    return Path("out")
 
 
 def found_in(out: Path, **asked: Any) -> list[tuple[str, str, str]]:

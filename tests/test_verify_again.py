@@ -11,8 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from conftest import CONFIGS, EXAMPLES, TALKS, Ended, chat, make, manifest, write
-from test_verify import found_in, put_rows, put_table, reseal, shard_of, table_of
+from conftest import EXAMPLES, Here, chat, make, manifest, write
+from test_verify import AGAIN, QA, found_in, put_rows, put_table, reseal, shard_of, table_of
 
 from sftcli.errors import OutputError, SftcliError
 from sftcli.manifest import pretty_json, read_manifest, sealed
@@ -20,20 +20,6 @@ from sftcli.prepared import facts_in
 from sftcli.verify import Asked, verify
 from sftcli.verify.again import check_all
 from sftcli.verify.scratch import scratch_folder
-
-QA = str(CONFIGS / "templates" / "qa.yaml")
-AGAIN = "prepare the folder again"
-Here = Callable[..., Ended]
-
-
-@pytest.fixture
-def talks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Three conversations in ./talks.jsonl, prepared into ./out; we are in their folder."""
-    monkeypatch.chdir(tmp_path)
-    write(Path("talks.jsonl"), *TALKS)
-    make("out", "talks.jsonl", template="chatml")
-    return Path("out")
-
 
 # -o
 

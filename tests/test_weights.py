@@ -12,7 +12,7 @@ from typing import Any, get_args
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import Ended, chat, make, manifest, write
+from conftest import Ended, Here, chat, make, manifest, write
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,7 +36,6 @@ from sftcli.templates import RoleTemplate, load_template
 from sftcli.tokenizer import Tokenizer, load_tokenizer
 
 Small = Callable[[str], Tokenizer]
-Here = Callable[..., Ended]
 ROLES = get_args(Role)
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
