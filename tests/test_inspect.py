@@ -949,7 +949,7 @@ def test_the_other_side_is_made_as_its_own_options_would_make_it(
     ]
     options: dict[str, Any] = {"template": "tokenizer" if key == "template_args" else "chatml"}
     source = raw(write(tmp_path / "in.jsonl", *TALKS), **options)
-    flags = dict.fromkeys(source.job.config.__struct_fields__) | {"tokenizer": "demo", **options}
+    flags = dict.fromkeys(source.config.__struct_fields__) | {"tokenizer": "demo", **options}
     flags |= {"field": (), "template_args": (), "loss_weight": (), "add_special_tokens": ()}
     other = OtherOptions(source, [f"{key}={value}"], None, flags)
     settled = {"add_thinking": True} if key == "template_args" else value

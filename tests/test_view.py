@@ -30,6 +30,7 @@ from sftcli.tokenizer import Tokenizer, load_tokenizer
 from sftcli.view.cells import one_line, width_of
 from sftcli.view.compare import Side, compare
 from sftcli.view.diff import show_diff
+from sftcli.view.find import Wanted, with_found
 from sftcli.view.json import row_json
 from sftcli.view.page import Screen
 from sftcli.view.row import RowView, Source, TokenView, row_from_batch, row_from_columns, token_texts
@@ -39,6 +40,7 @@ from sftcli.view.views import VIEWS
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("view-*.txt"))
 SGR = re.compile(r"\x1b\[[0-9;]*m")
+FOUND = Wanted(("of ",), (re.compile(r"(?i)paris|\?<\|im_end\|>|你好|!"),))
 
 
 @cache
@@ -81,6 +83,14 @@ def padded(view: RowView, count: int = 30) -> RowView:
     return replace(view, tokens=(*view.tokens, *fill))
 
 
+def padded_left(view: RowView) -> RowView:
+    size = len(view.tokens)
+    tokens = padded(view).tokens
+    return replace(
+        view, tokens=tuple(replace(t, i=i) for i, t in enumerate((*tokens[size:], *tokens[:size])))
+    )
+
+
 def packed(views: list[RowView]) -> RowView:
     tokens = (token for view in views for token in view.tokens)
     return RowView(
@@ -88,6 +98,27 @@ def packed(views: list[RowView]) -> RowView:
         None,
         tuple(replace(token, i=i) for i, token in enumerate(tokens)),
         documents=tuple(len(view.tokens) for view in views),
+    )
+
+
+def with_fields(view: RowView) -> RowView:
+    """What goes along: with a packed row its length, and with each of its documents where it is from."""
+    count = len(view.documents)
+    if not count:
+        return replace(view, fields=(("length", len(view.tokens)), ("topic", "a\tb"), ("hard", True)))
+    topics = tuple(f"topic-{number}" for number in range(count))
+    sources = tuple(Source("talks.jsonl", 7 * number + 1) for number in range(count))
+    return replace(view, fields=(("length", len(view.tokens)), ("topic", topics)), sources=sources)
+
+
+def with_weights(view: RowView) -> RowView:
+    """The weight of a trained token is 0.1 where a user speaks, else 1."""
+    weight = {"user": 0.1}
+    return replace(
+        view,
+        tokens=tuple(
+            replace(t, weight=weight.get(t.role or "", 1.0) if t.trained else 0.0) for t in view.tokens
+        ),
     )
 
 
@@ -112,14 +143,21 @@ def show(records: list[dict[str, object]], title: str) -> str:
     """What a section of a golden file shows; its title is the view, the width and any options."""
     name, columns, *options = re.split(r"[, ]+", title.replace("columns", ""))
     make = prepared_view if "prepared" in options else raw_view
-    views = [make(rendered(record)) for record in records]
+    policy = MaskPolicy(train_on="all") if "weighted" in options else None
+    views = [make(rendered(record, policy)) for record in records]
     view = packed(views) if len(views) > 1 else views[0]
     if "noted" in options:
         view = replace(view, id="talk-17", dropped="too_long", marks=("straddle", "control-text"))
+    if "fields" in options:
+        view = with_fields(view)
     if "padded" in options:
-        view = padded(view)
+        view = padded_left(view) if "left" in options else padded(view)
+    if "weighted" in options:
+        view = with_weights(view)
     if "losses" in options:
         view = with_losses(view)
+    if "found" in options:
+        view = with_found(view, FOUND)
     screen = Screen("colour" in options, int(columns), "ascii" in options, "deep" in options)
     if name != "diff":
         return VIEWS[name](view, screen)

@@ -4,18 +4,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from sftcli.cli.options import config_flags, key_values, typed
 from sftcli.cli.said import counted
-from sftcli.config import Config, load_config
+from sftcli.config import Config, SourceOptions, load_config
 from sftcli.errors import DataError, UsageError
 from sftcli.job import Job, make_job, open_tokenizer
+from sftcli.sources import own_config
 from sftcli.view.dataset import Dataset
 from sftcli.view.raw import RawData, RawRecord, RowMaker
 from sftcli.view.row import RowView
 from sftcli.yamlfile import nearest
 
 # They say where rows go, or which there are; the rows are the same.
-_CHANGE_NO_ROW = ("inputs", "output", "limit", "format", "compression", "on_error", "encoder")
+_CHANGE_NO_ROW = ("inputs", "sources", "output", "limit", "format", "compression", "on_error", "encoder")
 
 
 class OtherOptions:
@@ -30,15 +33,20 @@ class OtherOptions:
         self, source: RawData, pairs: Sequence[str], config: str | None, flags: Mapping[str, Any]
     ) -> None:
         changed = _changed(pairs)
-        inputs = source.job.config.inputs
+        inputs = source.config.inputs
         other = load_config(config, {**config_flags(dict(flags)), "inputs": inputs, **changed})
-        self._maker = RowMaker(make_job(other, open_tokenizer(other), source.run.sample))
-        self.names = _names(source.job, changed), _names(self._maker.job, changed)
+        tokenizer = open_tokenizer(other)
+        jobs = [
+            make_job(own, tokenizer, run.sample)
+            for own, run in zip(_configs(other, changed), source.runs, strict=True)
+        ]
+        self._makers = list(map(RowMaker, jobs))
+        self.names = _names(source.jobs, changed), _names(jobs, changed)
 
     def view(self, item: RawRecord) -> RowView:
         """Raises DataError where these options make no row of the record."""
         try:
-            return self._maker.view(item)
+            return self._makers[item.of].view(item)
         except DataError as problem:
             raise DataError(f"{problem} (with {self.names[1]})") from None
 
@@ -50,7 +58,7 @@ class OtherFolder:
     """
 
     def __init__(self, source: Dataset, folder: Path) -> None:
-        self._other = Dataset(folder)
+        self._other = Dataset(folder, source.split)
         self.names = source.name, self._other.name
         self.doubt = _doubt(source, self._other)
 
@@ -108,8 +116,20 @@ def _doubt(left: Dataset, right: Dataset) -> str:
     return "; ".join(["folders are compared by row number", *reasons]) if reasons else ""
 
 
-def _names(job: Job, changed: Mapping[str, Any]) -> str:
-    """The options that differ, as they are in this job."""
+def _configs(config: Config, changed: Mapping[str, Any]) -> list[Config]:
+    """That of each source, or the config itself where it has none; what changes does so in all of them."""
+    of_sources = {key: getattr(config, key) for key in changed if key in SourceOptions.__struct_fields__}
+    return [replace(own_config(config, source), **of_sources) for source in config.sources] or [config]
+
+
+def _names(jobs: Sequence[Job], changed: Mapping[str, Any]) -> str:
+    """The options that differ, as they are in these jobs."""
+    return ", ".join(
+        f"{key}={' + '.join(dict.fromkeys(_value(job, key) for job in jobs))}" for key in changed
+    )
+
+
+def _value(job: Job, key: str) -> str:
     settled = {"template": job.template, "record_format": job.record_format}
-    values = ((key, settled.get(key, getattr(job.config, key))) for key in changed)
-    return ", ".join(f"{key}={'(not set)' if value in (None, [], {}) else value}" for key, value in values)
+    value = settled.get(key, getattr(job.config, key))
+    return "(not set)" if value in (None, [], {}) else str(value)

@@ -21,6 +21,7 @@ class Asked:
 
     rows: tuple[int, ...]
     span: str | None
+    split: str | None
     sample: int | None
     seed: int
     texts: tuple[str, ...]

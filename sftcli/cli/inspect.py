@@ -14,7 +14,7 @@ ONLY = (
 )  # fmt: skip
 # The options in the sections of the help; --debug and --help come after them.
 _SECTIONS = {
-    "Which rows": "rows span sample seed texts patterns only ids max_rows",
+    "Which rows": "rows span split sample seed texts patterns only ids max_rows",
     "How they are shown": "view against loss format_ output color pager",
 }
 _SHARED = "How raw data becomes rows, as in `prepare`"
@@ -41,6 +41,10 @@ class _Command(click.Command):
 @click.option(
     "--row", "rows", type=int, multiple=True, metavar="N",
     help="Row N from 0, or from the end where it is negative (repeatable). [default: 0]",
+)  # fmt: skip
+@click.option(
+    "--split", type=Choice(["train", "validation"]),
+    help="Rows of this split of a prepared folder, counted from its first one.",
 )  # fmt: skip
 @click.option("--rows", "span", metavar="A:B", help="Rows A to B, as a slice in Python: 10:20, -5:, :.")
 @click.option(

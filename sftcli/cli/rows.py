@@ -16,12 +16,13 @@ from sftcli.cli.rows_out import print_html, print_json, print_text
 from sftcli.cli.said import counted, said, warning
 from sftcli.cli.show import Bar
 from sftcli.cli.terminal import terminal
-from sftcli.config import load_config
+from sftcli.config import inputs_of, load_config
 from sftcli.errors import UsageError
 from sftcli.fastload import warm_up
 from sftcli.manifest import MANIFEST
 from sftcli.view.cells import one_line
 from sftcli.view.dataset import Dataset
+from sftcli.view.find import with_found
 from sftcli.view.page import Screen
 from sftcli.view.raw import RawData
 from sftcli.view.row import RowView
@@ -32,8 +33,8 @@ AnySource = RawData | Dataset
 
 def _read(source: AnySource, config: str | None, asked: Asked) -> list[str | None]:
     """What is read besides the rows."""
-    of_rows = source.run.job.config if isinstance(source, RawData) else None
-    layout = [of_rows.tokenizer, of_rows.template] if of_rows else []
+    configs = [job.config for job in source.jobs] if isinstance(source, RawData) else []
+    layout = [part for of_rows in configs for part in (of_rows.tokenizer, of_rows.template)]
     against = [part for text in asked.against for part in (text, text.partition("=")[2])]
     return [config, asked.loss, *layout, *against]
 
@@ -41,7 +42,7 @@ def _read(source: AnySource, config: str | None, asked: Asked) -> list[str | Non
 def show_rows(sources: tuple[str, ...], config: str | None, flags: dict[str, Any], asked: Asked) -> None:
     """Find the rows that are asked for, and write them to the screen or a file."""
     form, selection = asked.form(), asked.selection()
-    source = open_source(sources, config, flags, selection)
+    source = open_source(sources, config, flags, selection, asked.split)
     if asked.output is not None:
         check_output_file("-o", asked.output, [*source.files, *_read(source, config, asked)])
     losses = None if asked.loss is None else Losses(asked.loss, source, selection)
@@ -49,7 +50,11 @@ def show_rows(sources: tuple[str, ...], config: str | None, flags: dict[str, Any
     with Bar(sys.stderr.isatty(), "inspect") as bar:
         source.tell = _begin(bar, source, selection)
         items = _then_without(bar, search.items())
-        views = map(source.view, items) if losses is None else map(losses.of, map(source.view, items))
+        views: Iterable[RowView] = map(source.view, items)
+        if losses is not None:
+            views = map(losses.of, views)
+        if selection.text:
+            views = (with_found(view, selection.text) for view in views)
         if form == "text":
             screen = _screen(asked)
             other = other_side(asked.against, source, config, flags) if asked.against else None
@@ -70,21 +75,29 @@ def show_rows(sources: tuple[str, ...], config: str | None, flags: dict[str, Any
 
 
 def open_source(
-    sources: tuple[str, ...], config: str | None, flags: dict[str, Any], selection: Selection
+    sources: tuple[str, ...],
+    config: str | None,
+    flags: dict[str, Any],
+    selection: Selection,
+    split: str | None,
 ) -> AnySource:
-    """A prepared folder, or raw data as the options say it becomes rows."""
+    """A prepared folder or a split of it, or raw data as the options say it becomes rows."""
     folders = [source for source in sources if Path(source).is_dir()]
     if folders and len(sources) > 1:
         raise UsageError(f"{folders[0]}: is a folder; one prepared folder is inspected at a time")
     if folders:
         refuse_row_options(folders[0], config, flags)
-        return Dataset(Path(folders[0]))
+        return Dataset(Path(folders[0]), split)
     _refuse_shards(sources)
+    if split is not None:
+        raise UsageError(
+            f"--split {split}: raw data has no splits yet; name a folder that `prepare --val-size` made"
+        )
     loaded = load_config(config, {"inputs": list(sources), **config_flags(flags)})
     if "truncated" in selection.marks and loaded.max_length is None:
         raise UsageError("--only truncated: no row is too long without --max-length N; name the length")
     if selection.needs_tokens and loaded.encoder != "tokenizers":
-        warm_up(loaded.tokenizer, loaded.inputs)
+        warm_up(loaded.tokenizer, inputs_of(loaded))
     return RawData(loaded, encoded=selection.needs_tokens)
 
 
@@ -123,7 +136,7 @@ def _refuse_shards(sources: Sequence[str]) -> None:
 
 def _begin(bar: Bar, source: AnySource, selection: Selection) -> Callable[[int], None]:
     if isinstance(source, RawData):
-        return bar.start(source.run)
+        return bar.start(source.progress)
     # Rows that are known by their numbers are found at once.
     return bar.begin(source.rows, "row") if selection.is_search else lambda done: None
 

@@ -20,8 +20,10 @@ def said(search: Search[Any]) -> Iterator[str]:
     if search.ended:
         yield from _found(search)
     if isinstance(source, RawData):
-        if source.job.config.template is None:
-            yield one_line(_layout(source.job))
+        for given, job in zip(source.sources, source.jobs, strict=True):
+            if job.config.template is None:
+                layout = f"{given.name}: {_layout(job)}" if given.name else _layout(job)
+                yield one_line(layout)
         if source.bad:
             bad = counted(source.bad, "bad record")
             warnings.append(f"{bad} passed over; the first: {source.first_bad}")
@@ -49,14 +51,22 @@ def counted(number: int, noun: str) -> str:
 def _found(search: Search[Any]) -> Iterator[str]:
     selection, noun = search.selection, search.source.noun
     searched, matched = counted(search.searched, noun), f"{search.matched:,}"
-    of = f"{matched} that match of {searched}" if selection.is_filtered else searched
+    match = "matches" if search.matched == 1 else "match"
+    of = f"{matched} that {match} of {searched}" if selection.is_filtered else searched
     total = search.matched if selection.sample is None else min(selection.sample, search.matched)
     first = "the first is" if search.shown == 1 else f"the first {search.shown:,} are"
     cut = f"; {first} shown (--max-rows N shows more)" if search.shown < total else ""
     if selection.sample is not None:
         of = f"{total:,} drawn from {of} (seed {selection.seed})"
-    if selection.is_filtered and not search.matched:
-        yield f"none of {searched} matches{_hint(search)}"
+    if not search.searched:
+        yield _nothing(search)
+    elif selection.is_filtered and not search.matched:
+        none = (
+            f"the one {noun} searched does not match"
+            if search.searched == 1
+            else f"none of {searched} matches"
+        )
+        yield f"{none}{_hint(search)}"
     elif selection.ranking:
         what = selection.ranking if search.shown == 1 else f"{search.shown:,} {selection.ranking}"
         more = "; --max-rows N shows more" if cut and selection.most is None else ""
@@ -64,21 +74,37 @@ def _found(search: Search[Any]) -> Iterator[str]:
     elif selection.sample is not None:
         yield f"{of}{cut}"
     elif selection.is_filtered:
-        yield f"{matched} of {searched} {'matches' if search.matched == 1 else 'match'}{cut}"
-    elif not search.shown:
-        yield f"no {noun} is there: {one_line(search.source.name)} has {counted(search.source.seen, noun)}"
+        yield f"{matched} of {searched} {match}{cut}"
     elif cut:
         yield f"{counted(search.matched, noun)}{cut}"
+
+
+def _nothing(search: Search[Any]) -> str:
+    """Of rows that are not there."""
+    source, (start, stop) = search.source, search.selection.span
+    name = one_line(source.name)
+    asked = f"--rows {'' if start is None else start}:{'' if stop is None else stop}"
+    if (start, stop) == (None, None):
+        return f"{name} has no {source.noun}s"
+    if start is not None and stop is not None and start >= stop and (start < 0) == (stop < 0):
+        return f"{asked} is empty: it ends where it begins, or before"
+    if source.seen == 1:
+        return f"the one {source.noun} of {name} is not in {asked}"
+    return f"none of the {counted(source.seen, source.noun)} of {name} is in {asked}"
 
 
 def _hint(search: Search[Any]) -> str:
     """What may have been meant where nothing matches; empty where there is no telling."""
     selection, source = search.selection, search.source
-    if selection.ids and isinstance(source, RawData):
+    if selection.ids:
         plain = any("=" not in text for text in selection.ids)
         looked_at = [key for key in id_readings(selection.ids) if key != "id" or plain]
         if missing := [key for key in looked_at if key not in source.keys_met]:
-            return f": no record has a key {' or '.join(map(repr, missing))}; --id KEY=VALUE looks at another"
+            keys = " or ".join(map(repr, missing))
+            where = (
+                f"no record has a key {keys}" if isinstance(source, RawData) else f"there is no column {keys}"
+            )
+            return f": {where}; --id KEY=VALUE looks at another"
     cased = [text for text in selection.text.texts if text.lower() != text.upper()]
     if not cased:
         return ""

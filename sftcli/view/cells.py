@@ -58,7 +58,7 @@ class Cell:
     """`text` is `\\n` or `\\t` for a line break or a tab; a line may break after `may_break`.
 
     `place` is where its first character stands in the text that it was made of. `loss` is that of
-    the token it belongs to, in nats; `starts`: that token begins here.
+    the token it belongs to, in nats; `starts`: that token begins here. `found`: it was looked for.
     """
 
     text: str
@@ -69,6 +69,7 @@ class Cell:
     place: int = 0
     loss: float | None = None
     starts: bool = False
+    found: bool = False
 
 
 def cells(text: str, trained: bool = False, ascii_only: bool = False) -> list[Cell]:

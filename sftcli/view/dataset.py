@@ -14,9 +14,9 @@ from sftcli.manifest import MANIFEST
 from sftcli.prepared import facts_in, own_tokenizer
 from sftcli.tokenizer import Tokenizer
 from sftcli.view.aligned import APART, Lists, aligned, documents_of, in_place, needed, of_read
-from sftcli.view.facts import facts_of
+from sftcli.view.facts import facts_of, shape_of
 from sftcli.view.find import TokenSearch, has_control_text, id_readings, id_text
-from sftcli.view.layouts import layout_in
+from sftcli.view.layouts import config_in, layout_in
 from sftcli.view.marks import Bools, Ints, Mark, MarkFinder
 from sftcli.view.row import RowView, Source, check_ids, row_from_columns, shortest
 from sftcli.view.select import Bound, Candidates, Chunk, Selection
@@ -45,24 +45,36 @@ class _Unit(NamedTuple):
 
 
 class Dataset:
-    """A finished dataset folder. Raises EnvironmentFault where it has no manifest.
+    """A finished dataset folder, or one split of it, whose rows are then counted from 0.
 
-    `tell` is told of the rows looked at since it was last told.
+    Raises EnvironmentFault where it has no manifest, UsageError where it has no such split. `tell` is
+    told of the rows looked at since it was last told. `keys_met` are the columns that a search for ids
+    looks at and the shards have.
     """
 
     noun = "row"
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.name = folder, str(folder)
+    def __init__(self, folder: Path, split: str | None = None) -> None:
+        self.folder, self.split = folder, split
+        self.name = str(folder) if split is None else f"{folder} ({split})"
         self.manifest = facts_in(folder)
-        self._shards = self.manifest.shards
+        shards = self.manifest.shards
+        self.splits = list(dict.fromkeys(shard.split for shard in shards))
+        if split is not None and split not in self.splits:
+            raise UsageError(
+                f"--split {split}: {folder} has {self.splits[0] if self.splits else 'no rows'} alone; "
+                "`prepare --val-size` makes a validation split"
+            )
+        self._shards = [shard for shard in shards if split in (None, shard.split)]
         self._bounds = [0, *accumulate(shard.rows for shard in self._shards)]
-        self.files = [str(folder / name) for name in (*(s.file for s in self._shards), MANIFEST)]
+        self.files = [str(folder / name) for name in (*(s.file for s in shards), MANIFEST)]
+        self.keys_met: set[str] = set()
         self.rows = self.seen = self._bounds[-1]
         self.tokenizer: Tokenizer = own_tokenizer(folder, self.manifest)
         self.tell: Callable[[int], None] = lambda done: None
         self._marks = MarkFinder(self.tokenizer)
         self._open: dict[int, Shard] = {}
+        self._config = config_in(folder, self.manifest)
         self._layout = layout_in(folder, self.manifest)
         self._last: tuple[_Unit, dict[str, Lists], dict[str, pa.Array]] | None = None
 
@@ -74,7 +86,7 @@ class Dataset:
             [source.file for source in manifest.inputs],
             *(manifest.template, manifest.record_format, manifest.tokenizer.name),
             *(config.get("train_on"), config.get("train_on_eos")),
-        ) | {"folder": self.name}
+        ) | {**shape_of(self._config), "folder": self.name}
 
     @property
     def inputs(self) -> list[str]:
@@ -110,7 +122,16 @@ class Dataset:
             else [shortest(weight) for weight in in_place(weights, read, layout, 0)],
             answer=len(read.values) if layout.kind in APART else None,
         )
-        return _with_fields(replace(view, marks=self._found_marks(view)), more, layout.packed)
+        view = replace(view, marks=self._found_marks(view), **self._in_split(unit.shard, item))
+        return _with_fields(view, more, layout.packed)
+
+    def _in_split(self, shard: int, row: int) -> dict[str, Any]:
+        """Of a folder of several splits: which one a row is in, and its number there."""
+        if len(self.splits) < 2:
+            return {}
+        split = self._shards[shard].split
+        first = next(index for index, other in enumerate(self._shards) if other.split == split)
+        return {"split": split, "place": row - self._bounds[first]}
 
     def chunks(self, selection: Selection, candidates: Candidates, bound: Bound) -> Iterator[Chunk[int]]:
         """Raises UsageError for what a shard cannot tell, with what to do instead."""
@@ -167,6 +188,7 @@ class Dataset:
     def _with_id(self, unit: _Unit, wanted: Sequence[str]) -> Bools:
         shard = self._shard(unit.shard)
         readings = {key: values for key, values in id_readings(wanted).items() if key in shard.columns}
+        self.keys_met.update(readings)
         if not readings:
             raise UsageError(
                 f"--id: the shards hold no ids (their columns are {', '.join(shard.columns)}); "
@@ -220,7 +242,7 @@ class Dataset:
         file, inputs = self._shards[shard].input, self.manifest.inputs
         if file is None:
             return Source(inputs[0].file, None) if len(inputs) == 1 else None
-        one_side = len({s.split for s in self._shards}) == 1
+        one_side = len(self.splits) == 1
         config, counts = self.manifest.config, self.manifest.counts
         moved = self._layout.packed or self._layout.kind == "steps" or config.get("shuffle")
         if moved or not one_side or not counts.lines == counts.standing == self.rows:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from sftcli.config import Config
 from sftcli.view.row import shown_name
 
 _NAMED = 3  # inputs
@@ -12,6 +13,12 @@ _ENDS = {
     "none": "no terminator",
     "all": "terminator of every turn",
 }
+_LAYOUTS = {
+    "shifted": "shifted: labels are stored one place before their tokens",
+    "seq2seq": "seq2seq: what is answered, apart from what is read",
+    "steps": "steps: one row for each trained token",
+}
+_PACKED = {"bfd": "whole records, in rows", "wrapped": "records joined and cut, into rows"}
 
 
 def facts_of(
@@ -34,3 +41,26 @@ def facts_of(
         "tokenizer": str(tokenizer),
         "trained": f"{_TURNS.get(str(trained), trained)}, {_ENDS.get(str(ended), ended)}",
     }
+
+
+def shape_of(config: Config) -> dict[str, str]:
+    """What was made of the rows, as far as it is not as by default."""
+    found = {}
+    if config.layout in _LAYOUTS:
+        found["layout"] = _LAYOUTS[config.layout]
+    if config.packing in _PACKED:
+        found["packed"] = f"{_PACKED[config.packing]} of {config.max_length or 0:,} tokens"
+    if config.pad == "max-length":
+        found["padded"] = f"on the {config.padding_side}, to {config.max_length or 0:,} tokens"
+    elif config.pad != "none":
+        found["padded"] = (
+            f"on the {config.padding_side}, to a {config.pad.replace('-', ' ').replace(':', ' ')}"
+        )
+    return found | weights_of(config)
+
+
+def weights_of(config: Config) -> dict[str, str]:
+    """The loss weights of roles, where there are any."""
+    if not config.loss_weight:
+        return {}
+    return {"loss weights": ", ".join(f"{role} {weight:g}" for role, weight in config.loss_weight.items())}

@@ -3,14 +3,15 @@
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
 
 from sftcli.errors import UsageError
 from sftcli.tokenizer import Tokenizer
-from sftcli.view.row import check_ids, token_texts
+from sftcli.view.row import RowView, check_ids, token_texts
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
@@ -31,6 +32,30 @@ class Wanted:
         return all(wanted in text for wanted in self.texts) and all(
             pattern.search(text) for pattern in self.patterns
         )
+
+    def places_in(self, text: str) -> list[tuple[int, int]]:
+        """Where it stands in a text: (first character, past the last), in order; what overlaps is one."""
+        patterns = (*(re.compile(re.escape(wanted)) for wanted in self.texts), *self.patterns)
+        matches = sorted(match.span() for pattern in patterns for match in pattern.finditer(text))
+        places: list[tuple[int, int]] = []
+        for start, stop in matches:
+            if places and start < places[-1][1]:
+                places[-1] = places[-1][0], max(stop, places[-1][1])
+            elif start < stop:
+                places.append((start, stop))
+        return places
+
+
+def with_found(view: RowView, wanted: Wanted) -> RowView:
+    """The row, and where in its text what is wanted stands; padding is not searched."""
+    places: list[tuple[int, int]] = []
+    at = 0
+    for padding, same in groupby(view.tokens, lambda token: token.padding):
+        text = "".join(token.text for token in same)
+        if not padding:
+            places += [(at + start, at + stop) for start, stop in wanted.places_in(text)]
+        at += len(text)
+    return replace(view, found=tuple(places))
 
 
 def compiled(pattern: str) -> re.Pattern[str]:

@@ -21,6 +21,7 @@ MEANING = {
 }
 _WHOLE = "the row is too long for --max-length; all of it is shown here"
 _MOST_OF_FIELD = 60
+_MOST_WEIGHTS = 4
 _SGR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -30,27 +31,46 @@ def head(view: RowView, screen: Screen) -> list[str]:
     meaning = {**MEANING, "truncated": _WHOLE} if view.dropped == "too_long" else MEANING
     notes += [(mark, meaning.get(mark, "")) for mark in view.marks]
     found = [title(view, screen)]
-    fields = [
-        _field(name, value, screen.ascii_only)
-        for name, value in view.fields
-        if name != "id" or view.id is None  # which stands in the title
-    ]
-    if fields and not view.documents:
+    if fields := [_field(name, value, screen.ascii_only) for name, value in row_fields(view)]:
         found.append(joined(fields, screen))
     return [*found, *(line for name, text in notes for line in note_lines(name, text, screen))]
 
 
-def _field(name: str, value: object, ascii_only: bool) -> str:
-    """A value that goes along with a row, no longer than a heading may be."""
+def row_fields(view: RowView) -> list[tuple[str, object]]:
+    """What goes along with the whole row, by name, but for the id that its title has."""
+    return [
+        (name, value)
+        for name, value in view.fields
+        if not (view.documents and isinstance(value, tuple)) and (name != "id" or view.id is None)
+    ]
+
+
+def document_fields(view: RowView, index: int) -> list[tuple[str, object]]:
+    """What goes along with one of the packed documents, by name."""
+    return [
+        (name, values[index])
+        for name, values in view.fields
+        if isinstance(values, tuple) and index < len(values)
+    ]
+
+
+def field_text(value: object, most: int, ascii_only: bool = False) -> str:
+    """A value in one safe line, and no more than so many characters of it."""
     text = value if isinstance(value, str) else json.dumps(value)
-    if len(text) > _MOST_OF_FIELD:
-        text = f"{text[:_MOST_OF_FIELD]}{(ASCII if ascii_only else UNICODE).cut}"
-    return f"{one_line(name, ascii_only)} {one_line(text, ascii_only)}"
+    if len(text) > most:
+        text = f"{text[:most]}{(ASCII if ascii_only else UNICODE).cut}"
+    return one_line(text, ascii_only)
+
+
+def _field(name: str, value: object, ascii_only: bool) -> str:
+    return f"{one_line(name, ascii_only)} {field_text(value, _MOST_OF_FIELD, ascii_only)}"
 
 
 def title(view: RowView, screen: Screen) -> str:
-    """The record, the row's number and its id, as far as they are known."""
+    """The record, the row's number (in its split too) and its id, as far as they are known."""
     parts = [f"row {view.row:,}"]
+    if view.split is not None and view.place is not None:
+        parts.append(view.split if view.place == view.row else f"{view.split} {view.place:,}")
     if view.source is not None:
         parts.insert(0, one_line(view.source.place, screen.ascii_only))
     if view.id is not None:
@@ -74,9 +94,20 @@ def counts_line(view: RowView, screen: Screen, *first: str, marked: bool = True)
         parts.append(number(counts.turns, "turn"))
     if padding := sum(token.padding for token in view.tokens):
         parts.append(f"{padding:,} padding")
+    if weights := weights_text(view):
+        parts.append(weights)
     if (mean := mean_loss(view)) is not None:
         parts.append(f"mean loss {mean:.4f}")
     return joined(parts, screen)
+
+
+def weights_text(view: RowView) -> str:
+    """The loss weights of what is trained, or the least and the most of many; empty where there are none."""
+    weights = [f"{weight:g}" for weight in view.weights]
+    if not weights:
+        return ""
+    shown = ", ".join(weights) if len(weights) <= _MOST_WEIGHTS else f"{weights[0]} to {weights[-1]}"
+    return f"weight{'s' * (len(weights) > 1)} {shown}"
 
 
 def note_lines(name: str, text: str, screen: Screen) -> list[str]:
@@ -126,9 +157,7 @@ def documents(view: RowView, ascii_only: bool = False) -> Iterator[tuple[str, Se
         part = view.tokens[start:stop]
         facts = [f"document {index + 1:,} of {len(bounds):,}", number(len(part), "token")]
         facts += [one_line(source.place, ascii_only) for source in view.sources[index : index + 1]]
-        for name, values in view.fields:
-            if isinstance(values, tuple) and index < len(values):
-                facts.append(_field(name, values[index], ascii_only))
+        facts += [_field(name, value, ascii_only) for name, value in document_fields(view, index)]
         yield ", ".join(facts), part
     if rest := view.tokens[bounds[-1][1] :]:
         yield f"after the documents, {number(len(rest), 'token')}", rest

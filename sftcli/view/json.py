@@ -11,7 +11,8 @@ def row_json(view: RowView, *, measured: bool = False) -> dict[str, Any]:
 
     Rows that were packed into this one and where they came from, the place where an answer begins that
     is a list of its own, what went along with the record, padding, loss weights, and losses (where they
-    were `measured`) have keys of their own, which are left out where there is none.
+    were `measured`) have keys of their own, which are left out where there is none; so have the split of
+    a folder of several, and the row's number in it.
     """
     source = view.source
     found: dict[str, Any] = {
@@ -23,6 +24,8 @@ def row_json(view: RowView, *, measured: bool = False) -> dict[str, Any]:
         "tokens": [_token_json(token, measured) for token in view.tokens],
         "counts": {"tokens": view.counts.tokens, "trained": view.counts.trained},
     }
+    if view.split is not None:
+        found |= {"split": view.split, "row_in_split": view.place}
     if view.documents:
         found["documents"] = list(view.documents)
     if view.sources:

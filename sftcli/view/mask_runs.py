@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sftcli.view.cells import width_of
 from sftcli.view.heading import counts_line, documents, head, number
-from sftcli.view.page import Screen, painted, rule_line
+from sftcli.view.page import Screen, found_below, painted, rule_lines
 from sftcli.view.row import RowView, TokenView
 from sftcli.view.row_line import RowLine, shortened, with_mask
 
@@ -15,11 +15,12 @@ _NARROW = 50
 
 
 class _Run(NamedTuple):
-    """Tokens of one document that are all trained, all masked or all padding."""
+    """Tokens of one document that are all trained (with one weight), all masked or all padding."""
 
     first: int
     last: int
     mask: str
+    weight: str
     loss: str
 
     @property
@@ -32,24 +33,28 @@ class _Run(NamedTuple):
 
 
 def show_runs(view: RowView, screen: Screen) -> str:
-    """Each run's positions, length, mask, mean loss where there is one, and text in quotes.
+    """Each run's positions, length, mask, weight and mean loss where there are any, and text in quotes.
 
     A text that is too long for the line is cut in the middle, with the number of characters that
     are left out. A run ends where a packed document ends.
     """
     parts = [(heading, _runs(tokens)) for heading, tokens in documents(view, screen.ascii_only)]
     runs = [run for _, found in parts for run in found]
-    names = _Row("range", "tokens", "mask", "loss" if any(run.loss for run in runs) else "")
-    rows = [names, *(_Row(run.range, run.tokens, run.mask, run.loss) for run in runs)]
+    weight, loss = (
+        ("weight" if any(r.weight for r in runs) else ""),
+        "loss" if any(r.loss for r in runs) else "",
+    )
+    names = _Row("range", "tokens", "mask", weight, loss)
+    rows = [names, *map(_row, runs)]
     widths = [max(map(width_of, column)) for column in zip(*rows, strict=True)]
     line, narrow = RowLine(view, screen), screen.width < _NARROW
     lines = [*head(view, screen), "", f"{_start(names, widths, narrow)}text"]
     for heading, found in parts:
-        lines += [rule_line(heading, screen.width, screen)] if heading else []
+        lines += rule_lines(heading, screen.width, screen) if heading else []
         for run in found:
-            start = _start(_Row(run.range, run.tokens, run.mask, run.loss), widths, narrow)
-            text = _text(view, line, run, max(screen.width - width_of(start), _LEAST_TEXT), screen)
-            lines.append(_coloured(start, run, screen) + text)
+            start = _start(_row(run), widths, narrow)
+            text, below = _text(view, line, run, screen, width_of(start))
+            lines += [_coloured(start, run, screen) + text, *below]
     return "\n".join([*lines, "", counts_line(view, screen, number(len(runs), "run"), marked=False)])
 
 
@@ -57,17 +62,26 @@ class _Row(NamedTuple):
     positions: str
     tokens: str
     mask: str
+    weight: str
     loss: str
+
+
+def _row(run: _Run) -> _Row:
+    return _Row(run.range, run.tokens, run.mask, run.weight, run.loss)
 
 
 def _runs(tokens: Sequence[TokenView]) -> list[_Run]:
     runs = []
-    for mask, same in groupby(tokens, _mask):
+    for (mask, weight), same in groupby(tokens, lambda token: (_mask(token), _weight(token))):
         run = list(same)
         losses = [token.loss for token in run if token.loss is not None]
         loss = f"{sum(losses) / len(losses):.3f}" if losses else ""
-        runs.append(_Run(run[0].i, run[-1].i, mask, loss))
+        runs.append(_Run(run[0].i, run[-1].i, mask, weight, loss))
     return runs
+
+
+def _weight(token: TokenView) -> str:
+    return f"{token.weight:g}" if token.trained and token.weight is not None else ""
 
 
 def _mask(token: TokenView) -> str:
@@ -75,21 +89,22 @@ def _mask(token: TokenView) -> str:
 
 
 def _start(row: _Row, widths: list[int], narrow: bool) -> str:
-    positions, tokens, mask, loss = widths
+    positions, tokens, mask, *more = widths
     columns = [f"{row.positions:<{positions}}", f"{row.tokens:>{tokens}}", f"{row.mask:<{mask}}"]
-    if loss:
-        columns.append(f"{row.loss:>{loss}}")
+    columns += [f"{text:>{width}}" for text, width in zip((row.weight, row.loss), more, strict=True) if width]
     gap = " " if narrow else "  "
     return gap.join(columns) + gap
 
 
-def _text(view: RowView, line: RowLine, run: _Run, room: int, screen: Screen) -> str:
-    tokens = view.tokens[run.first : run.last + 1]
+def _text(view: RowView, line: RowLine, run: _Run, screen: Screen, indent: int) -> tuple[str, list[str]]:
+    """The text, which begins in column `indent`, and the lines below that say more of it."""
+    tokens, room = view.tokens[run.first : run.last + 1], max(screen.width - indent, _LEAST_TEXT)
     if run.mask == "padding" and len({token.id for token in tokens}) == 1:
-        return painted(line.piece(run.first, room), screen) + f" x {len(tokens):,}"
+        return painted(line.piece(run.first, room), screen) + f" x {len(tokens):,}", []
     first, stop = line.starts[run.first], line.starts[run.last + 1]
     found = shortened(line.chars(first, stop), stop, room - 2, screen)
-    return f'"{painted(with_mask(found, run.mask == "trained"), screen)}"'
+    text = painted(with_mask(found, run.mask == "trained"), screen)
+    return f'"{text}"', found_below(found, indent + 1, screen)
 
 
 def _coloured(start: str, run: _Run, screen: Screen) -> str:

@@ -1,7 +1,7 @@
 """The page that rows and templates are shown on: a gutter with turns and marks, then the text."""
 
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, groupby
 
@@ -21,6 +21,8 @@ _STYLES: dict[tuple[Kind, bool], str] = {
     ("mark", False): "2",
 }
 _WARNING = "1;33"
+# Of what was looked for: black on yellow, and underlined where it is trained.
+_FOUND = {True: "4;30;43", False: "30;43"}
 _LEAST_ROOM = 20
 _MOST_COLUMNS = 120  # longer lines of text are hard to read
 
@@ -30,7 +32,8 @@ class Span:
     """A stretch of text with one mask: one control token, or text that holds none.
 
     `padding`: how many padding tokens of this text stand in a row. `losses`: for each token that
-    begins in the text, where it does and its loss in nats.
+    begins in the text, where it does and its loss in nats. `found`: the stretches of the text that
+    were looked for.
     """
 
     text: str
@@ -40,6 +43,7 @@ class Span:
     role: str | None = None
     padding: int = 0
     losses: tuple[tuple[int, float], ...] = ()
+    found: tuple[tuple[int, int], ...] = ()
 
     @property
     def speaker(self) -> tuple[int | None, str | None]:
@@ -85,7 +89,8 @@ def page(items: Iterable[Span | Rule], screen: Screen) -> list[str]:
 
     A new turn starts a line. With colour the text runs on inside a turn; without, each line is
     all trained (marked T) or all masked, and control tokens stand in brackets. Where spans have
-    losses, they are colours; without colour, a digit stands below each token.
+    losses, they are colours; without colour, a digit stands below each token. What was found has a
+    ground of its own, and without colour a line below it.
     """
     sections = _sections(items)
     gutter = _Gutter.for_spans([span for _, spans in sections for span in spans], screen)
@@ -95,12 +100,13 @@ def page(items: Iterable[Span | Rule], screen: Screen) -> list[str]:
     room = max(columns - gutter.width - len(marks.newline) - 1, _LEAST_ROOM)
     lines: list[str] = []
     for rule, spans in sections:
-        lines += [rule_line(rule.text, columns, screen)] if rule else []
+        lines += rule_lines(rule.text, columns, screen) if rule else []
         for speaker, turn in groupby(_joined(spans), lambda span: span.speaker):
             label = gutter.labels[speaker]
             for line in _lines(turn, room, screen):
                 bar = gutter.line(label, any(cell.trained for cell in line))
                 lines.append(bar + painted(without_end(line), screen))
+                lines += found_below(line, gutter.width, screen)
                 lines += _digits(line, gutter.width, screen)
                 label = ""
     return lines
@@ -122,11 +128,14 @@ def _lines(turn: Iterable[Span], room: int, screen: Screen) -> Iterator[list[Cel
         yield from fold(block, room, screen.marks.newline, screen.marks.tab)
 
 
-def rule_line(text: str, columns: int, screen: Screen) -> str:
-    """A heading with a line to both sides."""
+def rule_lines(text: str, columns: int, screen: Screen) -> list[str]:
+    """A heading, safe to print, with a line to both sides; what has no room goes on below."""
     rule = screen.marks.rule
-    head = f"{rule * 2} {text} "
-    return screen.paint(head + rule * (columns - width_of(head)), "mark", False)
+    folded = fold(cells(text), max(columns - 4, _LEAST_ROOM), "", "")
+    first, *more = ("".join(cell.text for cell in without_end(line)) for line in folded)
+    head = f"{rule * 2} {first} "
+    lines = [head + rule * (columns - width_of(head)), *(f"   {line}" for line in more)]
+    return [screen.paint(line.rstrip(), "mark", False) for line in lines]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,14 +184,19 @@ def _joined(spans: Iterable[Span]) -> Iterator[Span]:
             yield from same
             continue
         parts = list(same)
-        starts = accumulate((len(span.text) for span in parts), initial=0)
+        starts = list(accumulate((len(span.text) for span in parts[:-1]), initial=0))
         losses = [
             (start + place, loss)
-            for start, span in zip(starts, parts, strict=False)
+            for start, span in zip(starts, parts, strict=True)
             for place, loss in span.losses
         ]
+        found = [
+            (start + first, start + stop)
+            for start, span in zip(starts, parts, strict=True)
+            for first, stop in span.found
+        ]
         if text := "".join(span.text for span in parts):
-            yield Span(text, trained, False, turn, role, 0, tuple(losses))
+            yield Span(text, trained, False, turn, role, 0, tuple(losses), tuple(found))
 
 
 def _blocks(turn: Iterable[Span], screen: Screen) -> list[list[Cell]]:
@@ -207,6 +221,7 @@ def span_cells(run: Iterable[Span], screen: Screen) -> list[Cell]:
         if not (span.control or span.padding):
             fresh = cells(span.text, span.trained, screen.ascii_only)
             _set_losses(fresh, span.losses, len(span.text))
+            set_found(fresh, span.found, len(span.text))
             found.extend(fresh)
             continue
         if found:
@@ -217,6 +232,7 @@ def span_cells(run: Iterable[Span], screen: Screen) -> list[Cell]:
             text = screen.marks.open + text + screen.marks.close
         cell = Cell(text, width_of(text), span.trained, "control", may_break=True)
         _set_losses([cell], span.losses, 1)
+        cell.found = bool(span.found)
         if span.padding:
             cell.text += f" x {span.padding:,} padding"
             cell.width, cell.kind = width_of(cell.text), "mark"
@@ -251,6 +267,22 @@ def _set_losses(found: list[Cell], losses: tuple[tuple[int, float], ...], stop: 
             found[first - 1].loss = (found[first - 1].loss or 0.0) + loss
 
 
+def set_found(line: list[Cell], found: Sequence[tuple[int, int]], stop: int) -> None:
+    """Mark the cells that these stretches of the text reach into; the text of the line ends at `stop`."""
+    places = [cell.place for cell in line]
+    for first, past in found:
+        if line and past > places[0] and first < stop:
+            for cell in line[max(bisect_right(places, first) - 1, 0) : bisect_left(places, past)]:
+                cell.found = True
+
+
+def found_below(line: Sequence[Cell], indent: int, screen: Screen) -> list[str]:
+    """The line below that points at what was found, where there is any and no colour shows it."""
+    if screen.color or not any(cell.found for cell in line):
+        return []
+    return [(" " * indent + "".join(" ^"[cell.found] * cell.width for cell in line)).rstrip()]
+
+
 def _digits(line: list[Cell], indent: int, screen: Screen) -> list[str]:
     """The line below that holds the losses, where there are any and no colour shows them."""
     if screen.color or not any(cell.starts for cell in line):
@@ -280,6 +312,8 @@ def without_end(line: list[Cell]) -> list[Cell]:
 
 
 def _style(cell: Cell, screen: Screen) -> str:
+    if cell.found:
+        return _FOUND[cell.trained]
     if cell.loss is not None:
         return heat_style(cell.loss, cell.trained, screen.deep)
     return _STYLES[cell.kind, cell.trained]

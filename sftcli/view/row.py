@@ -83,7 +83,9 @@ class RowView:
     of a value for each document, where rows are packed). `answer`: of a row whose answer does not lie
     beside what is read, the place where it begins. `dropped`: why `prepare` would leave the row out,
     None where it would not. `marks` name what is to be known of the row, such as "straddle" or
-    "control-text".
+    "control-text". `split` and `place`: of a folder of several splits, which one the row is in, and its
+    number there. `found`: where in the row's text that stands which was looked for: (first character,
+    past the last), in order.
     """
 
     row: int
@@ -96,6 +98,14 @@ class RowView:
     answer: int | None = None
     dropped: str | None = None
     marks: tuple[str, ...] = ()
+    split: str | None = None
+    place: int | None = None
+    found: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def weights(self) -> list[float]:
+        """The loss weights of what is trained, each once, the least first; empty where rows have none."""
+        return sorted({token.weight for token in self.tokens if token.trained and token.weight is not None})
 
     @property
     def bounds(self) -> list[tuple[int, int]]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import accumulate
 
 from sftcli.view.cells import Cell, cells, one_line, width_of
-from sftcli.view.page import Screen, mark_ends
+from sftcli.view.page import Screen, mark_ends, set_found
 from sftcli.view.row import RowView
 
 
@@ -105,6 +105,7 @@ class RowLine:
             if cell.text in signs:
                 cell.text = signs[cell.text]
                 cell.width = len(cell.text)
+        set_found(found, self._view.found, start + len(text))
         return found
 
     def _control(self, index: int) -> Cell:
@@ -112,7 +113,9 @@ class RowLine:
         text = one_line(token.text, self._screen.ascii_only)
         if not self._screen.color:
             text = marks.open + text + marks.close
-        return Cell(text, width_of(text), token.trained, "control", place=self.starts[index])
+        cell = Cell(text, width_of(text), token.trained, "control", place=self.starts[index])
+        set_found([cell], self._view.found, self.starts[index + 1])
+        return cell
 
     def _part(self, token: int) -> list[Cell]:
         part, size = self._parts[token]

@@ -93,6 +93,7 @@ class Source(Protocol[Item]):
     name: str
     noun: str  # what its rows are called: record or row
     seen: int  # one more than the largest row number that was met so far
+    keys_met: set[str]  # of those that a search for ids looks at, the ones that are there
 
     def count(self) -> int:
         """How many rows there are."""

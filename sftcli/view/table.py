@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from sftcli.view.cells import one_line, width_of
 from sftcli.view.heading import counts_line, documents, head
-from sftcli.view.page import Screen, mask_bar, painted, rule_line
+from sftcli.view.page import Screen, found_below, mask_bar, painted, rule_lines
 from sftcli.view.row import RowView, TokenView
 from sftcli.view.row_line import RowLine
 
@@ -46,7 +46,7 @@ def _rows(view: RowView, columns: list[_Column], widths: dict[str, int], screen:
     line, room = RowLine(view, screen), max(screen.width - _used(widths, screen), _LEAST_PIECE // 2)
     for heading, tokens in documents(view, screen.ascii_only):
         if heading:
-            yield rule_line(heading, screen.width, screen)
+            yield from rule_lines(heading, screen.width, screen)
         same = 0  # padding tokens like the last, in a row
         for index, token in enumerate(tokens):
             before = tokens[index - 1] if index else None
@@ -60,8 +60,9 @@ def _rows(view: RowView, columns: list[_Column], widths: dict[str, int], screen:
                     )
                 continue
             values = _GAP.join(_aligned(column, column.show(token), widths) for column in columns)
-            piece = painted(line.piece(token.i, room), screen)
-            yield f"{values}{_GAP}{mask_bar(token.trained, screen)} {piece}".rstrip()
+            piece = line.piece(token.i, room)
+            yield f"{values}{_GAP}{mask_bar(token.trained, screen)} {painted(piece, screen)}".rstrip()
+            yield from found_below(piece, _used(widths, screen), screen)
 
 
 def _columns(screen: Screen) -> list[_Column]:

@@ -1,5 +1,9 @@
 """RowView -> what the loss sees: each position that predicts a trained token, and that token."""
 
+from collections.abc import Sequence
+from textwrap import wrap
+from typing import NamedTuple
+
 from sftcli.view.cells import fenced
 from sftcli.view.heading import counts_line, head, note_lines, number
 from sftcli.view.page import Screen, painted
@@ -11,24 +15,26 @@ _LEAST_TARGET = 12
 
 
 def show_targets(view: RowView, screen: Screen) -> str:
-    """A line for each trained token: the position that predicts it, its id, its loss, and its text
-    behind the text before it.
+    """A line for each trained token: the position that predicts it, its id, its weight, its loss, and its
+    text behind the text before it.
 
-    The context begins where a packed document does. Labels that no position predicts, or only one
-    of another document, are told of below.
+    Labels that are a list of their own are counted from its start. The context begins where a packed
+    document does. Labels that no position predicts, or only one of another document, are told of below.
     """
     pairs = predicted(view)
     line = RowLine(view, screen)
     digits = len(str(max(len(view.tokens) - 1, 0)))
     id_width = max([2, *(len(str(token.id)) for token, _ in pairs)])
-    losses = any(token.loss is not None for token, _ in pairs)
-    arrow = screen.marks.arrow
-    lines = [*head(view, screen), "", "position i predicts token i+1", ""]
-    lines.append(
-        f"{'i':>{digits}}  {'id':>{id_width}}  {loss_cell('loss', losses)}tokens to i {arrow} token i+1"
-    )
+    measures = Measures.of(pairs)
+    arrow, said, columns = screen.marks.arrow, "position i predicts token i+1", ("tokens to i", "token i+1")
+    first = 1
+    if view.answer is not None:
+        said = "label i is predicted from all of input_ids and the labels before it"
+        first, columns = view.answer, ("before label i", "label i")
+    lines = [*head(view, screen), "", *wrap(said, screen.width), ""]
+    lines.append(f"{'i':>{digits}}  {'id':>{id_width}}  {measures.names}{f' {arrow} '.join(columns)}")
     for token, start in pairs:
-        front = f"{token.i - 1:>{digits}}  {token.id:>{id_width}}  {loss_cell(token.loss, losses)}"
+        front = f"{token.i - first:>{digits}}  {token.id:>{id_width}}  {measures.cells(token)}"
         lines.append(front + prediction(line, token.i, start, screen.width - len(front), screen))
     if not pairs:
         lines.append("no token is predicted")
@@ -36,10 +42,32 @@ def show_targets(view: RowView, screen: Screen) -> str:
     return "\n".join([*lines, "", counts_line(view, screen, number(len(pairs), "target"), marked=False)])
 
 
-def loss_cell(loss: float | str | None, shown: bool) -> str:
-    """A column of losses: one of them or its heading; nothing where no loss is `shown`."""
-    text = f"{loss:.3f}" if isinstance(loss, float) else loss or ""
-    return f"{text:>7}  " if shown else ""
+class Measures(NamedTuple):
+    """Which columns of numbers the predicted tokens have: a weight, a loss."""
+
+    weights: bool
+    losses: bool
+
+    @classmethod
+    def of(cls, pairs: Sequence[tuple[TokenView, int]]) -> "Measures":
+        return cls(
+            any(token.weight is not None for token, _ in pairs),
+            any(token.loss is not None for token, _ in pairs),
+        )
+
+    @property
+    def names(self) -> str:
+        return self._columns("weight", "loss")
+
+    def cells(self, token: TokenView) -> str:
+        """What stands in these columns of a token's line."""
+        return self._columns(
+            "" if token.weight is None else f"{token.weight:g}",
+            "" if token.loss is None else f"{token.loss:.3f}",
+        )
+
+    def _columns(self, weight: str, loss: str) -> str:
+        return f"{weight:>6}  " * self.weights + f"{loss:>7}  " * self.losses
 
 
 def predicted(view: RowView) -> list[tuple[TokenView, int]]:

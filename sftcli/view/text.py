@@ -1,6 +1,8 @@
 """RowView -> text for a terminal or a log: the row as it reads, with what is trained marked."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 from sftcli.view.heading import counts_line, documents, head
 from sftcli.view.heat import legend
@@ -17,14 +19,18 @@ def show_text(view: RowView, screen: Screen) -> str:
 
 
 def _items(view: RowView, ascii_only: bool) -> Iterator[Span | Rule]:
+    starts = [0, *accumulate(len(token.text) for token in view.tokens)]
     for heading, tokens in documents(view, ascii_only):
         if heading:
             yield Rule(heading)
-        yield from _spans(tokens)
+        yield from _spans(tokens, view, starts)
 
 
-def _spans(tokens: Sequence[TokenView]) -> Iterator[Span]:
-    """Groups of tokens; one is shown as trained where any of its tokens is."""
+def _spans(tokens: Sequence[TokenView], view: RowView, starts: Sequence[int]) -> Iterator[Span]:
+    """Groups of tokens; one is shown as trained where any of its tokens is.
+
+    `starts`: where each token of the row begins in the row's text.
+    """
     at = 0
     while at < len(tokens):
         token, first = tokens[at], at
@@ -40,4 +46,12 @@ def _spans(tokens: Sequence[TokenView]) -> Iterator[Span]:
         trained = any(other.trained for other in group)
         losses = [other.loss for other in group if other.loss is not None]
         heat = ((0, sum(losses)),) if losses else ()
-        yield Span(token.text, trained, token.control, token.turn, token.role, losses=heat)
+        found = _within(view.found, starts[token.i], starts[token.i + 1])
+        yield Span(token.text, trained, token.control, token.turn, token.role, losses=heat, found=found)
+
+
+def _within(found: Sequence[tuple[int, int]], start: int, stop: int) -> tuple[tuple[int, int], ...]:
+    """What of these stretches lies in the text from `start` to `stop`, counted from there."""
+    first = bisect_right(found, start, key=lambda place: place[1])
+    last = bisect_left(found, stop, key=lambda place: place[0])
+    return tuple((max(a, start) - start, min(b, stop) - start) for a, b in found[first:last])
