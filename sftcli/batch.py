@@ -23,6 +23,13 @@ def objects(values: Sequence[Any]) -> Objects:
     return np.fromiter(values, np.object_, len(values))
 
 
+def as_offsets(counts: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """int64[N + 1]: where each of N stretches of so many begins, and where the last one ends."""
+    offsets = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    return offsets
+
+
 def true_counts(flags: npt.NDArray[np.bool_], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """int64[R]: how many of each row's flags are true."""
     # reduceat takes one element for an empty row, and needs one to be there. In eight bits it is
@@ -96,7 +103,7 @@ class TokenBatch(_TokenRows):
             return self
         lengths = self.lengths
         tokens = np.repeat(rows, lengths)
-        offsets = np.concatenate(([0], np.cumsum(lengths * rows)))  # of all rows, those left out now empty
+        offsets = as_offsets(lengths * rows)  # of all rows, those left out now empty
 
         def moved(places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
             return places + (offsets - self.offsets)[self._rows_of(places)]
@@ -104,7 +111,7 @@ class TokenBatch(_TokenRows):
         across = self.across[tokens[self.across[:, 0]]]
         return TokenBatch(
             ids=self.ids[tokens],
-            offsets=np.concatenate(([0], np.cumsum(lengths[rows]))),
+            offsets=as_offsets(lengths[rows]),
             trained=self.trained[tokens],
             piece=self.piece[tokens],
             outlines=self.outlines[rows],
@@ -188,9 +195,9 @@ class Rows(_TokenRows):
         return Rows(
             ids=self.ids[tokens],
             trained=self.trained[tokens],
-            offsets=np.concatenate(([0], np.cumsum(self.lengths[rows]))),
+            offsets=as_offsets(self.lengths[rows]),
             documents=self.documents[documents],
-            document_offsets=np.concatenate(([0], np.cumsum(per_row[rows]))),
+            document_offsets=as_offsets(per_row[rows]),
             weights=None if self.weights is None else self.weights[tokens],
             turns=None if self.turns is None else self.turns[tokens],
             carried={name: values[documents] for name, values in self.carried.items()},

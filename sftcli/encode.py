@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from sftcli.batch import TokenBatch, objects
+from sftcli.batch import TokenBatch, as_offsets, objects
 from sftcli.engine import Encoded, Engine
 from sftcli.rendered import Rendered
 from sftcli.run_plan import TEXT
@@ -48,7 +48,7 @@ def encode_runs(runs: Runs, engine: Engine) -> TokenBatch:
     ids = np.empty(len(in_run), np.int32)
     ids[in_run], ids[~in_run] = encoded.ids, runs.token[~is_text]
     piece, trained = np.repeat(runs.piece, counts), np.repeat(runs.trained, counts)
-    offsets = _stops(counts)[_stops(runs.row_segments)]
+    offsets = as_offsets(counts)[as_offsets(runs.row_segments)]
 
     straddling: list[int] = []
     across = np.unique(across)
@@ -72,13 +72,6 @@ def encode_runs(runs: Runs, engine: Engine) -> TokenBatch:
         straddling=np.array(straddling, np.int64),
         carried=runs.carried,
     )
-
-
-def _stops(counts: Ints | npt.NDArray[np.bool_]) -> Ints:
-    """int64[N + 1]: where each of N stretches begins, and where the last one ends."""
-    stops = np.zeros(len(counts) + 1, np.int64)
-    np.cumsum(counts, out=stops[1:])
-    return stops
 
 
 def _tokens_per_segment(encoded: Encoded, stops: Ints) -> tuple[Ints, Ints]:
@@ -106,7 +99,7 @@ class _Spans:
         first = np.searchsorted(self._segment_stops, self._encoded.starts[tokens], "right")
         last = np.searchsorted(self._segment_stops, self._encoded.stops[tokens], "left")
         has_text = self._runs.size > 0
-        texts, trained = _stops(has_text), _stops(has_text & self._runs.trained)
+        texts, trained = as_offsets(has_text), as_offsets(has_text & self._runs.trained)
         inside = texts[last + 1] - texts[first]
         trained_inside = trained[last + 1] - trained[first]
         found: list[int] = tokens[(trained_inside > 0) & (trained_inside < inside)].tolist()

@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from sftcli.batch import Rows
+from sftcli.batch import Rows, as_offsets
 from sftcli.packing import best_fit_decreasing
 
 Take = Callable[[Rows], None]
@@ -233,7 +233,7 @@ def _joined(parts: Sequence[Rows]) -> Rows:
     return Rows(
         ids=np.concatenate([part.ids for part in parts]),
         trained=np.concatenate([part.trained for part in parts]),
-        offsets=_stops(documents),
+        offsets=as_offsets(documents),
         documents=documents,
         document_offsets=np.arange(len(documents) + 1),
         weights=_column([part.weights for part in parts]),
@@ -251,10 +251,10 @@ def _column(parts: Sequence[npt.NDArray[Value] | None]) -> npt.NDArray[Value] | 
 def _gathered(rows: Rows, order: npt.NDArray[np.integer], per_row: Ints) -> Rows:
     """These documents in this order, `per_row` (int64[R]) of them in each row."""
     lengths = rows.documents[order]
-    stops = _stops(lengths)
+    stops = as_offsets(lengths)
     tokens = np.repeat(rows.offsets[order] - stops[:-1], lengths)
     tokens += np.arange(len(tokens))
-    document_offsets = _stops(per_row)
+    document_offsets = as_offsets(per_row)
     return Rows(
         ids=rows.ids[tokens],
         trained=rows.trained[tokens],
@@ -265,8 +265,3 @@ def _gathered(rows: Rows, order: npt.NDArray[np.integer], per_row: Ints) -> Rows
         turns=None if rows.turns is None else rows.turns[tokens],
         carried={name: values[order] for name, values in rows.carried.items()},
     )
-
-
-def _stops(counts: Ints) -> Ints:
-    """int64[N + 1]: where each of N stretches begins, and where the last one ends."""
-    return np.concatenate((np.zeros(1, np.int64), np.cumsum(counts)))

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from sftcli.batch import TokenBatch
+from sftcli.batch import TokenBatch, as_offsets
 from sftcli.config import Config
 from sftcli.profiles import PROFILES
 
@@ -71,7 +71,7 @@ def last_answer(batch: TokenBatch) -> tuple[TokenBatch, Dropped, Notes]:
     cut = replace(
         batch,
         ids=batch.ids[kept],
-        offsets=np.concatenate(([0], np.cumsum(last - batch.offsets[:-1] + 1))),
+        offsets=as_offsets(last - batch.offsets[:-1] + 1),
         trained=batch.trained[kept],
         piece=batch.piece[kept],
         across=np.stack((moved[across[:, 0]], across[:, 1]), axis=1),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from sftcli.batch import IGNORE, KEEP, SOURCE
+from sftcli.batch import IGNORE, KEEP, SOURCE, true_counts
 from sftcli.errors import InternalError
 from sftcli.layout.laid import Ints, Laid
 
@@ -73,8 +73,7 @@ def _length(laid: Laid) -> npt.NDArray[np.int32]:
     """The tokens that are read, without padding."""
     if laid.real is None:
         return laid.read.lengths.astype(np.int32)
-    ends = np.concatenate(([0], np.cumsum(laid.real)))
-    return np.diff(ends[laid.read.offsets]).astype(np.int32)
+    return true_counts(laid.real, laid.read.offsets).astype(np.int32)
 
 
 COLUMNS: Mapping[str, Column] = {

@@ -15,7 +15,7 @@ from typing import Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from sftcli.batch import Rows
+from sftcli.batch import Rows, as_offsets
 
 Kind = Literal["causal", "shifted", "seq2seq", "steps"]
 Ints = npt.NDArray[np.int64]
@@ -71,7 +71,7 @@ def _seq2seq(rows: Rows) -> Iterator[Laid]:
     answers = rows.trained_counts
     read = _tokens_of(rows, np.flatnonzero(~answer), rows.lengths - answers)
     weights = None if rows.weights is None else rows.weights[answer]
-    yield Laid(read, rows.ids[answer], np.ones(int(answers.sum()), np.bool_), _offsets(answers), weights)
+    yield Laid(read, rows.ids[answer], np.ones(int(answers.sum()), np.bool_), as_offsets(answers), weights)
 
 
 def _steps(rows: Rows) -> Iterator[Laid]:
@@ -81,7 +81,7 @@ def _steps(rows: Rows) -> Iterator[Laid]:
     lengths = targets - rows.offsets[row_of]
     for first, stop in stretches(lengths, _TOKENS_AT_A_TIME):
         at, row, length = targets[first:stop], row_of[first:stop], lengths[first:stop]
-        index = np.arange(int(length.sum())) + np.repeat(rows.offsets[row] - _offsets(length)[:-1], length)
+        index = np.arange(int(length.sum())) + np.repeat(rows.offsets[row] - as_offsets(length)[:-1], length)
         read = replace(
             _tokens_of(rows, index, length),
             carried={name: values[row] for name, values in rows.carried.items()},
@@ -103,16 +103,12 @@ def _tokens_of(rows: Rows, index: Ints, lengths: Ints) -> Rows:
     return Rows(
         rows.ids[index],
         np.zeros(len(index), np.bool_),
-        _offsets(lengths),
+        as_offsets(lengths),
         documents=lengths,
         document_offsets=np.arange(len(lengths) + 1),
         turns=None if rows.turns is None else rows.turns[index],
         carried=rows.carried,
     )
-
-
-def _offsets(lengths: Ints) -> Ints:
-    return np.concatenate(([0], np.cumsum(lengths)))
 
 
 def stretches(sizes: Ints, most: int) -> Iterator[tuple[int, int]]:

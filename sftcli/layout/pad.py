@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from sftcli.batch import as_offsets
 from sftcli.layout.laid import Ints, Laid, stretches
 
 Value = TypeVar("Value", bound=np.generic)
@@ -47,7 +48,7 @@ def padded(laid: Laid, padding: Padding) -> Iterator[Laid]:
 def _padded(laid: Laid, padding: Padding, lengths: Ints, first: int, stop: int) -> Laid:
     rows = laid.read
     begin, end = int(rows.offsets[first]), int(rows.offsets[stop])
-    offsets = np.concatenate(([0], np.cumsum(lengths)))
+    offsets = as_offsets(lengths)
     own = rows.lengths[first:stop]
     before = lengths - own if padding.side == "left" else np.zeros_like(own)
     place = np.arange(begin, end) + np.repeat(offsets[:-1] + before - rows.offsets[first:stop], own)
