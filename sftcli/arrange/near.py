@@ -10,13 +10,14 @@ be one pair in a hundred of those that are just as alike as was asked for, and f
 """
 
 import re
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from hashlib import blake2b
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any, NamedTuple
 from unicodedata import normalize
 
@@ -35,6 +36,7 @@ _SEED = 0
 _FOUND = Fraction(99, 100)  # of the pairs that are just as alike as was asked for
 _KEPT_IN_BAND = 64  # that later records are compared with: what more records share says little
 _MOST_COMPARED = 32  # of a record, those that it shares the most bands with
+_HALF, _GROUP = np.uint64(32), np.uint64((1 << 32) - 1)
 _NO_WORD = [""]  # what fills a run up in a text of fewer words
 _STEP = np.uint64(0x9E3779B97F4A7C15)  # odd, and its bits are well mixed
 # Letters and digits together, a character each of scripts without spaces, and signs: but for
@@ -171,44 +173,68 @@ def near_repeats(
     bands: for each band the keys of all rows, uint64[N]. there: bool[N], the rows that are looked at.
     `runs` gives the runs of a row.
     """
-    rows, groups = _met(bands, there)
+    met, groups = _met(bands, there)
     left_out = np.zeros(len(there), np.bool_)
-    if not len(rows):
-        return left_out
-    begins = np.flatnonzero(np.diff(rows, prepend=-1))
-    kept: dict[int, list[int]] = {}
-    for row, own in zip(rows[begins].tolist(), np.split(groups, begins[1:]), strict=True):
-        mine = own.tolist()
-        shared = Counter(other for group in mine for other in kept.get(group, ()))
-        # Those that share the most bands are the likeliest; of equals the first.
-        likely = sorted(shared.items(), key=lambda one: (-one[1], one[0]))[:_MOST_COMPARED]
-        if likely and _is_near(runs(row), (runs(other) for other, _ in likely), least):
+    rows = met >> _HALF
+    begins = np.flatnonzero(np.append(True, rows[1:] != rows[:-1])[: len(rows)])
+    kept = _Kept(groups)
+    for begin, end in pairwise([*begins.tolist(), len(rows)]):
+        row, own = int(rows[begin]), (met[begin:end] & _GROUP).tolist()
+        likely = kept.likely(own)
+        if likely and _is_near(runs(row), map(runs, likely), least):
             left_out[row] = True
-            continue
-        for group in mine:
-            members = kept.setdefault(group, [])
-            if len(members) < _KEPT_IN_BAND:
-                members.append(row)
+        else:
+            kept.add(row, own)
     return left_out
 
 
-def _met(bands: Iterable[Hashes], there: Bools) -> tuple[Ints, Ints]:
-    """The rows that share the key of a band with another one, in order, each with the number of that key."""
-    all_rows, all_groups = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    rows, groups = np.flatnonzero(there), 0
+def _met(bands: Iterable[Hashes], there: Bools) -> tuple[Hashes, int]:
+    """The rows that share the key of a band with another one, in order, and how many such keys there are.
+
+    Each as a number whose upper half is the row, and whose lower half is that of the key.
+    """
+    found, groups = [np.zeros(0, np.uint64)], 0
+    rows = np.flatnonzero(there).astype(np.uint64)
     for keys in bands:
-        own = keys[rows]
+        own = keys[there]
         order = np.argsort(own, kind="stable")
         own = own[order]
         same = own[1:] == own[:-1]
         shared = (np.append(same, False) | np.append(False, same))[: len(own)]
         begins = np.append(True, ~same)[: len(own)][shared]
-        all_rows.append(rows[order[shared]])
-        all_groups.append(groups + np.cumsum(begins) - 1)
+        number = np.cumsum(begins, dtype=np.uint64) + np.uint64(groups) - np.uint64(1)
+        found.append(rows[order[shared]] << _HALF | number)
         groups += int(begins.sum())
-    found, numbers = np.concatenate(all_rows), np.concatenate(all_groups)
-    order = np.argsort(found, kind="stable")
-    return found[order], numbers[order]
+    met = np.concatenate(found)
+    met.sort()
+    return met, groups
+
+
+class _Kept:
+    """The rows that stay, by the keys that they share with others."""
+
+    def __init__(self, groups: int) -> None:
+        self._first = array("q", [-1]) * groups
+        self._more: dict[int, list[int]] = {}
+
+    def likely(self, groups: Sequence[int]) -> list[int]:
+        """The rows that share the most of these keys; of equals the first."""
+        shared = Counter(
+            other
+            for group in groups
+            if self._first[group] >= 0
+            for other in (self._first[group], *self._more.get(group, ()))
+        )
+        return [row for row, _ in sorted(shared.items(), key=lambda one: (-one[1], one[0]))[:_MOST_COMPARED]]
+
+    def add(self, row: int, groups: Sequence[int]) -> None:
+        for group in groups:
+            if self._first[group] < 0:
+                self._first[group] = row
+            else:
+                members = self._more.setdefault(group, [])
+                if len(members) < _KEPT_IN_BAND - 1:
+                    members.append(row)
 
 
 def _is_near(row: Runs, others: Iterable[Runs], least: Fraction) -> bool:
