@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
 from xml.etree.ElementTree import Element, fromstring
 
+import click
 import jsonschema
 import msgspec
 import pytest
@@ -24,6 +25,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sftcli import __version__
+from sftcli.cli.validate import validate as validate_command
+from sftcli.cli.verify import verify as verify_command
 from sftcli.findings import sarif
 from sftcli.findings.finding import Finding, Findings
 from sftcli.findings.formats import FORMATS, write_findings
@@ -110,6 +113,12 @@ def page(format_: str) -> str:
 @pytest.mark.parametrize("format_", FORMATS)
 def test_ten_faults_are_shown_as_in_the_golden_file(format_: str) -> None:
     assert page(format_) == (GOLDEN / f"findings-{format_}.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", [validate_command, verify_command])
+def test_the_commands_take_these_formats_and_no_other(command: click.Command) -> None:
+    option = next(option for option in command.params if option.name == "format_")
+    assert list(option.to_info_dict()["type"]["choices"]) == list(FORMATS)
 
 
 def test_every_format_has_a_golden_file() -> None:

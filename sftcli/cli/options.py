@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from sftcli.cli.choice import Choice
 from sftcli.errors import ConfigError, UsageError
 
 _EXAMPLES = {
@@ -17,6 +18,28 @@ _EXAMPLES = {
     "--fail-over": "--fail-over T001=1%",
 }
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+color_option = click.option(
+    "--color", type=Choice(["auto", "always", "never"]), default="auto", show_default=True
+)
+progress_option = click.option(
+    "--progress/--no-progress", default=None, help="Show a bar. [default: in a terminal]"
+)
+_format_option = click.option(
+    "--format",
+    "format_",
+    type=Choice(["text", "json", "jsonl", "github", "junit", "sarif"]),
+    default="text",
+    show_default=True,
+    help="How findings are written.",
+)
+_json_option = click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+
+
+def findings_options(command: F) -> F:
+    """--format and --json of findings, as `sftcli.findings.formats` has them."""
+    return _format_option(_json_option(command))
 
 
 def debug() -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from sftcli.cli.choice import Choice
-from sftcli.cli.options import F, config_flags, config_options, split_list
+from sftcli.cli.options import F, config_flags, config_options, progress_option, split_list
 from sftcli.cli.sections import SectionedCommand
 from sftcli.cli.write_options import SHAPE, SHARDS, WHICH, write_flags
 
@@ -53,7 +53,7 @@ class _Command(SectionedCommand):
 @click.option("--overwrite", is_flag=True, help="Replace the dataset in the output folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
-@click.option("--progress/--no-progress", default=None, help="Show a bar. [default: in a terminal]")
+@progress_option
 def prepare(
     inputs: tuple[str, ...],
     max_errors: int,

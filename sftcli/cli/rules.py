@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sftcli.cli.choice import Choice
-from sftcli.cli.options import debug_option
+from sftcli.cli.options import color_option, debug_option
 
 if TYPE_CHECKING:
     from sftcli.rules.rule import Rule
@@ -34,7 +34,7 @@ This page is what `sftcli rules --format markdown` prints.
 @click.command(epilog="Exit codes: 0 fine, 2 usage.")
 @click.argument("codes", nargs=-1, metavar="[CODE]...")
 @click.option("--format", "format_", type=Choice(["text", "json", "markdown"]), default="text")
-@click.option("--color", type=Choice(["auto", "always", "never"]), default="auto", show_default=True)
+@color_option
 @debug_option
 def rules(codes: tuple[str, ...], format_: str, color: str) -> None:
     """List the rules of `validate` and `verify`, or explain some.

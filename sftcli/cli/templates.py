@@ -3,7 +3,7 @@
 import click
 
 from sftcli.cli.choice import Choice
-from sftcli.cli.options import debug_option
+from sftcli.cli.options import color_option, debug_option
 
 
 @click.group()
@@ -29,7 +29,7 @@ def list_() -> None:
 @templates.command()
 @click.argument("name")
 @click.option("-t", "--tokenizer", metavar="NAME", help="Fill in this tokenizer's special tokens.")
-@click.option("--color", type=Choice(["auto", "always", "never"]), default="auto", show_default=True)
+@color_option
 @debug_option
 def show(name: str, tokenizer: str | None, color: str) -> None:
     """Show a template's layout with a sample record, its trained part marked.
@@ -73,7 +73,7 @@ def show(name: str, tokenizer: str | None, color: str) -> None:
     help="A chat template's own variable, such as enable_thinking=false (repeatable).",
 )
 @click.option("--format", "form", type=Choice(["text", "json"]), default="text", show_default=True)
-@click.option("--color", type=Choice(["auto", "always", "never"]), default="auto", show_default=True)
+@color_option
 @debug_option
 def check(name: str, tokenizer: str | None, template_args: tuple[str, ...], form: str, color: str) -> int:
     """Try a template out, and say what it does before any data goes through it.

@@ -6,16 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sftcli.cli.choice import Choice
-from sftcli.cli.options import config_flags, config_options
+from sftcli.cli.options import color_option, config_flags, config_options, findings_options
 from sftcli.cli.sections import SectionedCommand
 
 if TYPE_CHECKING:
     from sftcli.config import Config
     from sftcli.validate.settings import Settings
     from sftcli.validate.validate import Validated
-
-_FORMATS = ("text", "json", "jsonl", "github", "junit", "sarif")
 
 
 class _Command(SectionedCommand):
@@ -61,22 +58,14 @@ class _Command(SectionedCommand):
     "--overlap", type=float, metavar="SHARE", help="How much of its record is too much. [default: 0.5]"
 )
 @click.option("--vocab-size", type=int, metavar="N", help="How many ids the model's embedding has.")
-@click.option(
-    "--format",
-    "format_",
-    type=Choice(_FORMATS),
-    default="text",
-    show_default=True,
-    help="How findings are written.",
-)
-@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@findings_options
 @click.option("--statistics", is_flag=True, help="Show how often each rule is broken, and nothing else.")
 @click.option(
     "-o", "--output", metavar="FILE", help="Write the findings, or with --fix the mended data, to a file."
 )
 @click.option("--fix", is_flag=True, help="Mend what is safe to mend, into the file of -o.")
 @click.option("--quiet", is_flag=True, help="Print nothing where nothing is found, and no reasons.")
-@click.option("--color", type=Choice(["auto", "always", "never"]), default="auto", show_default=True)
+@color_option
 @click.option("--num-proc", type=int, metavar="N", help="How many processes. [default: one a processor]")
 @config_options
 def validate(

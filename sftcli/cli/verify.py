@@ -9,8 +9,7 @@ from typing import Literal
 
 import click
 
-from sftcli.cli.choice import Choice
-from sftcli.cli.options import debug_option
+from sftcli.cli.options import color_option, debug_option, findings_options, progress_option
 
 _SAMPLE = 1_000
 _EPILOG = "Exit codes: 0 fine, 1 findings, 2 usage, 3 environment (no manifest, unreadable disk), 4 a bug."
@@ -27,15 +26,7 @@ _EPILOG = "Exit codes: 0 fine, 1 findings, 2 usage, 3 environment (no manifest, 
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Draws the rows of --deep N.")
 @click.option("--strict-inputs", is_flag=True, help="The inputs must still have the bytes that they had.")
-@click.option(
-    "--format",
-    "format_",
-    type=Choice(["text", "json", "jsonl", "github", "junit", "sarif"]),
-    default="text",
-    show_default=True,
-    help="How findings are written.",
-)
-@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@findings_options
 @click.option("-o", "--output", metavar="FILE", help="Write the findings to a file.")
 @click.option(
     "--max-errors",
@@ -48,8 +39,8 @@ _EPILOG = "Exit codes: 0 fine, 1 findings, 2 usage, 3 environment (no manifest, 
 @click.option("--ignore", multiple=True, metavar="RULES", help="Leave these rules out: codes or names.")
 @click.option("--strict", is_flag=True, help="Exit 1 for warnings too.")
 @click.option("--quiet", is_flag=True, help="Print nothing where nothing is found.")
-@click.option("--color", type=Choice(["auto", "always", "never"]), default="auto", show_default=True)
-@click.option("--progress/--no-progress", default=None, help="Show a bar. [default: in a terminal]")
+@color_option
+@progress_option
 @debug_option
 def verify(
     folders: tuple[str, ...],
