@@ -129,13 +129,13 @@ def _run() -> int:
         if _debug():
             _put_traceback()
             return problem.exit_code
-        click.echo(f"{click.style('error:', fg='red', bold=True)} {_safe(_said(problem))}", err=True)
+        _put_error(_safe(_said(problem)))
         return problem.exit_code
     except (MemoryError, OSError) as problem:
         if _debug():
             _put_traceback()
         reason = "out of memory" if isinstance(problem, MemoryError) else _safe(_in_words(problem))
-        click.echo(f"{click.style('error:', fg='red', bold=True)} {reason}", err=True)
+        _put_error(reason)
         return 3
     except Exception as problem:
         if _debug():
@@ -147,6 +147,12 @@ def _run() -> int:
             err=True,
         )
         return 4
+
+
+def _put_error(text: str) -> None:
+    from sftcli.cli.terminal import labelled
+
+    click.echo(labelled("error", "red", text), err=True)
 
 
 def _in_words(problem: OSError) -> str:

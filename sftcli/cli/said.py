@@ -2,11 +2,11 @@
 
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from typing import Any
 
-import click
-
+from sftcli.cli.terminal import hung, warning
 from sftcli.job import Job
 from sftcli.view.cells import one_line
 from sftcli.view.find import id_readings
@@ -18,23 +18,18 @@ def said(search: Search[Any]) -> Iterator[str]:
     """The lines, safe to print. Of a search that was left before its end the counts mean nothing."""
     source, warnings = search.source, []
     if search.ended:
-        yield from _found(search)
+        yield from (hung(line, 0, sys.stderr) for line in _found(search))
     if isinstance(source, RawData):
         for given, job in zip(source.sources, source.jobs, strict=True):
             if job.config.template is None:
                 layout = f"{given.name}: {_layout(job)}" if given.name else _layout(job)
-                yield one_line(layout)
+                yield hung(one_line(layout), 0, sys.stderr)
         if source.bad:
             bad = counted(source.bad, "bad record")
             warnings.append(f"{bad} passed over; the first: {source.first_bad}")
         if source.engine_warning:
             warnings.append(source.engine_warning)
     yield from map(warning, warnings)
-
-
-def warning(text: str) -> str:
-    """A line that warns, safe to print."""
-    return f"{click.style('warning:', fg='yellow', bold=True)} {one_line(text)}"
 
 
 def _layout(job: Job) -> str:

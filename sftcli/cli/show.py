@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sftcli.cli.terminal import hung, labelled, warning
 from sftcli.errors import BadRecordsError
 from sftcli.report import MIX_WEIGHT, RunReport, SplitReport
 from sftcli.view.cells import one_line
@@ -36,8 +37,11 @@ _CUT = {
 _SAME = {
     "duplicate_record": "same as an earlier record",
     "different_answers": "same prompt as an earlier record",
+    "near_duplicate": "nearly the same as an earlier record",
 }
 _MB = 1_000_000
+_INDENT = 4  # of what goes on below a bad record's place
+_NAME = 10  # columns of what a line of the report is about
 
 
 class Bar:
@@ -91,8 +95,9 @@ class Bar:
 def bad_records(problem: BadRecordsError) -> None:
     """List the bad records on stderr and say what to do."""
     for reject in problem.rejects:
-        place = click.style(f"{reject.place}:", bold=True)
-        click.echo(f"{place} {one_line(reject.reason)}", err=True)
+        place = f"{one_line(reject.place)}:"
+        lines = hung(f"{place} {one_line(reject.reason)}", _INDENT, sys.stderr)
+        click.echo(click.style(place, bold=True) + lines.removeprefix(place), err=True)
     count = _count(problem.total, "bad record")
     if problem.partial:
         count = (
@@ -104,10 +109,7 @@ def bad_records(problem: BadRecordsError) -> None:
             f"The records of {one_line(problem.other_format)} have another format than those before: give "
             "each file as a source of its own, under `sources:` in a config."
         )
-    click.echo(
-        f"{click.style('error:', fg='red', bold=True)} {count}; nothing was written. {mend}",
-        err=True,
-    )
+    click.echo(labelled("error", "red", f"{count}; nothing was written. {mend}"), err=True)
 
 
 def report(run: RunReport, *, as_json: bool, quiet: bool) -> None:
@@ -119,8 +121,8 @@ def report(run: RunReport, *, as_json: bool, quiet: bool) -> None:
         return
     for line in summary(run):
         click.echo(line)
-    for warning in run.warnings:
-        click.echo(f"{click.style('warning:', fg='yellow', bold=True)} {one_line(warning)}", err=True)
+    for text in run.warnings:
+        click.echo(warning(text), err=True)
 
 
 def report_json(run: RunReport) -> dict[str, Any]:
@@ -142,11 +144,9 @@ def summary(run: RunReport) -> list[str]:
     """The report as lines of a name and what it is."""
     counts = run.counts
     share = counts.trained_tokens / max(counts.tokens, 1)
+    records, rows = _count(counts.records, "record"), _count(counts.rows, "row")
     return [
-        click.style(
-            f"{_count(counts.records, 'record')} in, {_count(counts.rows, 'row')} out: {run.output}",
-            bold=True,
-        ),
+        click.style(f"{records} in, {rows} out: {one_line(run.output)}", bold=True),
         *_findings(counts),
         *_duplicates(run),
         *([_line("blank", _count(counts.blank, "line"))] if counts.blank else []),
@@ -229,7 +229,7 @@ def _sources(run: RunReport) -> list[str]:
             f"{_count(source['rows'], 'row')} ({source['share_of_rows']:.1%})",
             f"{_count(source['tokens'], 'token')} ({source['share_of_tokens']:.1%})",
         ]
-        lines.append(_line("source", f"{one_line(source['name'])}: {', '.join(told)}"))
+        lines.append(_line("source", f"{source['name']}: {', '.join(told)}"))
     return lines
 
 
@@ -259,12 +259,12 @@ def _remarks(run: RunReport) -> list[str]:
             f"added to the tokenizer: {names}. Resize the model's embeddings: "
             f"model.resize_token_embeddings({run.tokenizer_size})"
         )
-    return [_line("note", one_line(remark)) for remark in (*remarks, *run.advice)]
+    return [_line("note", remark) for remark in (*remarks, *run.advice)]
 
 
 def announce(text: str) -> None:
     """Tell on stderr what is about to happen."""
-    click.echo(text, err=True)
+    click.echo(hung(text, 0, sys.stderr), err=True)
 
 
 def _findings(counts: SplitReport) -> list[str]:
@@ -273,9 +273,8 @@ def _findings(counts: SplitReport) -> list[str]:
     for code, found in counts.findings().items():
         name = found["name"]
         kind = "dropped" if name in counts.dropped else "rejected" if name in counts.rejected else "warning"
-        first = one_line(found["first"])
         said = _SAME.get(name, name)
-        kinds[kind].append(_line(kind, f"{found['count']:,} {code} {said} (first: {first})"))
+        kinds[kind].append(_line(kind, f"{found['count']:,} {code} {said} (first: {found['first']})"))
     return [line for lines in kinds.values() for line in lines]
 
 
@@ -287,7 +286,7 @@ def _duplicates(run: RunReport) -> list[str]:
 
 
 def _line(name: str, text: str) -> str:
-    return f"  {click.style(f'{name:<10}', dim=True)} {text}"
+    return f"  {click.style(f'{name:<{_NAME}}', dim=True)} {hung(one_line(text), _NAME + 3, sys.stdout)}"
 
 
 def _rate(run: RunReport) -> str:

@@ -90,7 +90,7 @@ def stats(
     sftcli stats old.jsonl new.jsonl -t ./llama3
     """
     from sftcli.cli.output_file import check_output_file
-    from sftcli.cli.terminal import terminal
+    from sftcli.cli.terminal import terminal, warning
     from sftcli.stats.figures import figures
     from sftcli.view.cells import one_line
 
@@ -103,8 +103,8 @@ def stats(
         check_output_file("--plot", plot, [*sources, config, flags["tokenizer"], flags["template"]])
     measured = _measured(sources, progress, config, flags)
     found = figures(measured, pack_length, limits, batches)
-    for warning in (warning for one in measured for warning in one.warnings):
-        click.echo(f"{click.style('warning:', fg='yellow', bold=True)} {one_line(warning)}", err=True)
+    for text in (text for one in measured for text in one.warnings):
+        click.echo(warning(text), err=True)
     screen = terminal(color)
     if as_json:
         click.echo(json.dumps(_json(found), ensure_ascii=screen.ascii_only))

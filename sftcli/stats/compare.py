@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from sftcli.stats.figures import Figures
 from sftcli.stats.histogram import paired, styled
-from sftcli.stats.text import aligned, folded, heading, layout_text, percent, shown_limits, token_text
+from sftcli.stats.text import aligned, heading, layout_text, percent, shown_limits, token_text
 from sftcli.view.cells import one_line
+from sftcli.view.fold import folded
 from sftcli.view.page import Screen
 
 Kind = Literal["count", "mean", "share"]

@@ -6,6 +6,7 @@ from sftcli.stats.figures import Figures, Limit, Spread
 from sftcli.stats.histogram import histogram, styled
 from sftcli.stats.measure import Layout, Reason
 from sftcli.view.cells import one_line, width_of
+from sftcli.view.fold import folded
 from sftcli.view.page import Screen
 
 _NAME = 11
@@ -151,17 +152,6 @@ def _line(name: str, text: str, screen: Screen) -> str:
     indent = 2 + _NAME + 1
     first, *rest = folded(text, screen.width - indent)
     return f"\n{'':{indent}}".join([f"  {styled(f'{name:<{_NAME}}', '2', screen)} {first}", *rest])
-
-
-def folded(text: str, width: int) -> list[str]:
-    """Lines of at most `width` columns, cut between words; a longer word has a line of its own."""
-    lines: list[str] = []
-    for word in text.split(" "):
-        if lines and width_of(lines[-1]) + 1 + width_of(word) <= width:
-            lines[-1] += " " + word
-        else:
-            lines.append(word)
-    return lines
 
 
 def spread_cells(spread: Spread | None) -> list[str]:
