@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _BOOL = "tag:yaml.org,2002:bool"
+_FLOAT = "tag:yaml.org,2002:float"
 _MAX_BYTES = 1 << 20
 OPTIONS = "options"  # names flags as the place of a mistake
 
@@ -54,13 +55,17 @@ def _loader() -> "type[yaml.SafeLoader]":
             mapping: dict[Any, Any] = super().construct_mapping(node, deep)
             return mapping
 
-    # YAML 1.1 reads no, off, yes and on as booleans, and dates as dates; 1.2 reads them as text.
+    # YAML 1.1 reads no, off, yes and on as booleans, and dates as dates; 1.2 reads them as text. What 1.1
+    # reads as text, and 1.2 and JSON as a number, is 1e-9.
     left_out = (_BOOL, "tag:yaml.org,2002:timestamp")
     Loader.yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in rules if tag not in left_out]
         for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
     Loader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+    Loader.add_implicit_resolver(
+        _FLOAT, re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789")
+    )
     return Loader
 
 

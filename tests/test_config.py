@@ -288,6 +288,29 @@ def test_plain_text_in_yaml_is_text(tmp_path: Path, text: str, system: str | Non
 
 
 @pytest.mark.parametrize(
+    ("text", "weight"),
+    [
+        *(("1e-9", 1e-9), ("1.0e-9", 1e-9), ("1E3", 1000.0), ("+.5e+2", 50.0), ("2.e2", 200.0)),
+        *(("7", 7.0), ("0.25", 0.25)),
+    ],
+)
+def test_numbers_in_yaml_are_those_of_json_too(tmp_path: Path, text: str, weight: float) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        f"loss_weight: {{user: {text}}}\n"
+        f"sources: [{{inputs: [a], weight: {text}}}, {{inputs: [b], weight: 1}}]\n"
+    )
+    config = load_config(str(path), {})
+    assert (config.sources[0].weight, config.loss_weight) == (weight, {"user": weight})
+
+
+@pytest.mark.parametrize("text", ["1e", "e9", "1e-x", "1e9a", "0x1e9g", ".e1", "v1e5", "1e5-base", "-e1"])
+def test_what_only_looks_like_a_number_in_yaml_is_text(tmp_path: Path, text: str) -> None:
+    (tmp_path / "own.yaml").write_text(f"tokenizer: {text}\n")
+    assert load_config(str(tmp_path / "own.yaml"), {}).tokenizer == text
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"max_length": 1 << 31}, "max_length: expected at most 1,073,741,824 tokens, found 2,147,483,648"),
