@@ -62,10 +62,19 @@ def profile(config: Config) -> None:
             f"--packing {config.packing} does not go with {where}: {wanted.not_packed}; leave --packing out"
         )
     named = ", ".join(wanted.columns)
+    more = {
+        f"--columns {','.join(config.columns)}": config.columns,
+        f"--keep {','.join(config.keep)}": config.keep,
+    }
+    for flag, names in more.items():
+        if names and not wanted.drops_columns:
+            raise ConfigError(
+                f"{flag} does not go with {where}, whose columns are {named} and no others; leave one of the "
+                "two out, or prepare a second folder with it and without the profile: its rows stand in the "
+                "same order"
+            )
     extra = {
         f"--layout {config.layout}": config.layout != "causal",
-        f"--columns {','.join(config.columns)}": bool(config.columns),
-        f"--keep {','.join(config.keep)}": bool(config.keep),
         "--loss-weight": bool(config.loss_weight),
         f"--pad {config.pad}": config.pad != "none" and "attention_mask" not in wanted.columns,
         f"--labels-dtype {config.labels_dtype}": config.labels_dtype != "int32"

@@ -15,6 +15,7 @@ class Profile:
     says what to do. `targets` is how what is learnt lies beside the ids: the token itself (causal), or
     the next one (shifted); with `needs_context` the first token of a row is not learnt, since the reader
     would predict it from the row before. `types` are the types of values that are not the usual ones.
+    A reader that `drops_columns` which it does not know may be given more of them.
     `advice` and `packed_advice` are what a user must know to have the rows read as they are.
     """
 
@@ -26,6 +27,7 @@ class Profile:
     not_packed: str = ""
     targets: Literal["causal", "shifted"] = "causal"
     needs_context: bool = False
+    drops_columns: bool = False
     types: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -37,6 +39,7 @@ PROFILES: Mapping[str, Profile] = {
         packed_columns=("input_ids", "labels", "seq_lengths"),
         packed_advice="Pass packing=False, padding_free=True, max_length=None to SFTConfig: packing=True "
         "would pack again and lose where documents begin.",
+        drops_columns=True,
     ),
     "axolotl": Profile(
         _CAUSAL,

@@ -643,6 +643,24 @@ def test_packed_rows_of_a_profile(tmp_path: Path, talks: Path, name: str) -> Non
         assert row["seq_start_id"] == [0, lengths[0], lengths[0] + lengths[1]]
 
 
+@pytest.mark.parametrize("packing", ["none", "bfd"])
+def test_a_reader_that_drops_columns_may_be_given_more(tmp_path: Path, packing: str) -> None:
+    talks = write(tmp_path / "in.jsonl", {**chat("Hi", "Hello"), "id": "a"}, {**chat("2+2=", "4"), "id": "b"})
+    options: dict[str, Any] = {"template": "chatml", "profile": "trl", "packing": packing, "max_length": 99}
+    make(tmp_path / "bare", talks, **options)
+    make(tmp_path / "out", talks, **options, keep=["id"], columns=["source", "length"])
+    more = rows_in(tmp_path / "out")
+    own = {"none": ["input_ids", "labels"], "bfd": ["input_ids", "labels", "seq_lengths"]}[packing]
+    assert list(more[0]) == [*own, "length", "source", "id"]
+    assert [{name: row[name] for name in own} for row in more] == rows_in(tmp_path / "bare")
+    places = [f"{talks}:1", f"{talks}:2"]
+    if packing == "none":
+        assert [(row["id"], row["source"]) for row in more] == list(zip("ab", places, strict=True))
+    else:
+        (row,) = more
+        assert dict(zip(row["id"], row["source"], strict=True)) == dict(zip("ab", places, strict=True))
+
+
 def test_files_of_olmo(tmp_path: Path, talks: Path) -> None:
     bare = plain(tmp_path, talks)
     out = tmp_path / "out"
@@ -737,7 +755,19 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "profile and columns": (
         {"profile": "skyrl", "columns": ["length", "source"]},
         "--columns length,source does not go with --profile skyrl, whose columns are input_ids, loss_mask "
-        "and no others; leave one of the two out",
+        "and no others; leave one of the two out, or prepare a second folder with it and without the "
+        "profile: its rows stand in the same order",
+    ),
+    "profile and fields": (
+        {"profile": "axolotl", "keep": ["id"]},
+        "--keep id does not go with --profile axolotl, whose columns are input_ids, attention_mask, labels "
+        "and no others; leave one of the two out, or prepare a second folder with it and without the "
+        "profile: its rows stand in the same order",
+    ),
+    "weights for a reader that drops them": (
+        {"profile": "trl", "loss_weight": {"user": 0.1}, "keep": ["id"]},
+        "--loss-weight does not go with --profile trl, whose columns are input_ids, labels and no others; "
+        "leave one of the two out",
     ),
     "profile and padding": (
         {"profile": "megatron", "pad": "multiple-of:8"},

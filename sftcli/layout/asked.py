@@ -17,6 +17,8 @@ from sftcli.tokenizer import Tokenizer
 if TYPE_CHECKING:
     from sftcli.job import Job
 
+_ASKED = ("loss_mask", "turn_ids", "length", "source")  # by --columns, in this order
+
 
 def layout_of(
     config: Config, *, kept: Mapping[str, str], vocabulary: int, padding: Padding | None = None
@@ -27,7 +29,8 @@ def layout_of(
     the tokenizer has. `padding` is None where only names and types are of interest.
     """
     packed = config.packing != "none"
-    names, kind, types = _plain(config, packed, kept) if config.profile is None else _profiled(config, packed)
+    names, kind, types = _plain(config, packed) if config.profile is None else _profiled(config, packed)
+    names = (*names, *(name for name in _ASKED if name in config.columns), *kept)
     if config.labels_dtype == "int64":
         types["labels"] = "int64"
     if config.format == "npy":
@@ -41,17 +44,14 @@ def written_layout(job: "Job") -> Layout:
     return layout_of(config, kept=job.keep, vocabulary=tokenizer.size, padding=_padding(config, tokenizer))
 
 
-def _plain(
-    config: Config, packed: bool, kept: Mapping[str, str]
-) -> tuple[tuple[str, ...], Kind, dict[str, str]]:
+def _plain(config: Config, packed: bool) -> tuple[tuple[str, ...], Kind, dict[str, str]]:
     optional: dict[str, bool] = {
         "position_ids": packed,
         "seq_lengths": packed,
         "loss_weights": bool(config.loss_weight),
-        **{name: name in config.columns for name in ("loss_mask", "turn_ids", "length", "source")},
     }
-    asked = [name for name, is_there in optional.items() if is_there]
-    return ("input_ids", "attention_mask", "labels", *asked, *kept), config.layout, {}
+    there = (name for name, is_there in optional.items() if is_there)
+    return ("input_ids", "attention_mask", "labels", *there), config.layout, {}
 
 
 def _profiled(config: Config, packed: bool) -> tuple[tuple[str, ...], Kind, dict[str, str]]:

@@ -124,6 +124,20 @@ def test_a_max_length_that_is_forgotten_cuts(plain: Path, tmp_path: Path, change
     assert max(map(len, trainer.train_dataset["input_ids"])) == 64
 
 
+@pytest.mark.parametrize("packing", ["none", "bfd"])
+def test_columns_of_ones_own_are_left_out_by_the_trainer(
+    tmp_path: Path, packing: str, changes: list[str]
+) -> None:
+    source, options = CASES["qa"]
+    options = options | {"profile": "trl", "packing": packing, "max_length": 512}
+    make(tmp_path / "bare", source, **options)
+    make(tmp_path / "more", source, **options, keep=["question"], columns=["source", "length", "turn_ids"])
+    more = PACKED if packing == "bfd" else {}
+    seen = [trained(tmp_path / name, tmp_path / name, max_steps=2, **more).seen for name in ("bare", "more")]
+    assert seen[0] == seen[1]
+    assert changes == []
+
+
 PACKED = {"packing": False, "padding_free": True, "max_length": None, "per_device_train_batch_size": 2}
 
 
