@@ -413,6 +413,17 @@ NPY: dict[str, tuple[str, Callable[[bytes], bytes], list[tuple[str, str]]]] = {
         lambda raw: gzip.compress(b"0,12\n12,10\n"),
         [("V006", f"cannot be read: {BOUNDS}: its rows do not each begin where the one before ends")],
     ),
+    "bounds that are bombs": (
+        BOUNDS,
+        lambda raw: gzip.compress(b"0,4\n" * 5_000_000),
+        [
+            (
+                "V006",
+                f"cannot be read: {BOUNDS} unpacks to more than 77 bytes, which is more than bounds of rows "
+                "of 10 tokens take",
+            )
+        ],
+    ),
     "no rows": (
         BOUNDS,
         lambda raw: gzip.compress(b""),

@@ -36,7 +36,7 @@ class Npy:
             if name in layout.names
         }
         bounds = files_of(path)[2]
-        self._offsets = _offsets_in(bounds)
+        self._offsets = _offsets_in(bounds, max(map(len, self._values.values()), default=0))
         for name, values in self._values.items():
             if len(values) != self._offsets[-1]:
                 raise ValueError(
@@ -73,13 +73,16 @@ def _mapped(path: Path, type_: str) -> Any:
     return np.memmap(path, dtype, mode="r") if size else np.zeros(0, dtype)  # nothing cannot be mapped
 
 
-def _offsets_in(path: Path) -> Ints:
-    """int64[R + 1]: where the rows begin and end, of lines `start,end`. Raises ValueError for others."""
+def _offsets_in(path: Path, tokens: int) -> Ints:
+    """int64[R + 1]: where the rows of so many tokens begin and end, of lines `start,end`.
+
+    Raises ValueError for others.
+    """
     import pyarrow as pa
     from pyarrow import csv
 
     try:
-        raw = gzip.decompress(path.read_bytes())
+        raw = _unpacked(path, tokens)
         names = ["start", "end"]
         table = csv.read_csv(
             pa.py_buffer(raw or b"0,0\n"),
@@ -97,3 +100,16 @@ def _offsets_in(path: Path) -> Ints:
     if starts[0] != 0 or (starts[1:] != ends[:-1]).any() or (ends < starts).any():
         raise ValueError(f"{path.name}: its rows do not each begin where the one before ends")
     return np.concatenate((np.zeros(1, np.int64), ends))
+
+
+def _unpacked(path: Path, tokens: int) -> bytes:
+    """What a .csv.gz holds: a few bytes can unpack to any size, and rows have a token at least."""
+    most = (tokens + 1) * (2 * len(str(tokens)) + 3)  # `start,end\r\n`
+    with gzip.open(path) as file:
+        raw = file.read(most + 1)
+    if len(raw) > most:
+        raise ValueError(
+            f"{path.name} unpacks to more than {most:,} bytes, which is more than bounds of rows of "
+            f"{tokens:,} tokens take"
+        )
+    return raw
