@@ -1,8 +1,12 @@
 """What must be known of the rows that a config makes, to have them trained as they are meant."""
 
+from collections.abc import Sequence
+
 from sftcli.arrange.asked import validation_asked
 from sftcli.config import Config
 from sftcli.profiles import advice_on
+from sftcli.report import MIX_WEIGHT, SplitReport
+from sftcli.sources import Source
 from sftcli.tokenizer import Tokenizer
 
 _FAR_OFF = 2  # times as much, or as little, as was asked for
@@ -15,6 +19,7 @@ def advice(config: Config, tokenizer: Tokenizer) -> tuple[str, ...]:
         _of_packing(config),
         _of_pad_token(config, tokenizer),
         _of_weights(config),
+        _of_window(config, tokenizer),
     )
     return tuple(text for text in told if text)
 
@@ -57,6 +62,67 @@ def _of_weights(config: Config) -> str | None:
     return (
         "labels of all weighted roles are set: a trainer that does not read loss_weights trains them at "
         "weight 1 (docs/shaping.md)"
+    )
+
+
+def _of_window(config: Config, tokenizer: Tokenizer) -> str | None:
+    """Tokenizers of no known window have a number of some thirty digits, or none."""
+    window = tokenizer.config.get("model_max_length")
+    if not isinstance(window, int | float) or config.max_length is None or config.max_length <= window:
+        return None
+    return (
+        f"--max-length {config.max_length:,} is more than the {window:,} tokens that the model reads, as its "
+        "tokenizer_config.json says (model_max_length): a longer row is cut or fails in training"
+    )
+
+
+def nothing_to_write(total: SplitReport, sources: Sequence[Source]) -> str:
+    """The error of a run without a row: what became of its records, and what to do."""
+    from sftcli.rules.catalogue import BY_NAME, RULES
+
+    left_out = total.dropped + total.rejected
+    found = {code: one for code, one in total.findings().items() if one["name"] in left_out}
+    told = [f"{total.lines:,} lines read"]
+    told += [f"{left_out[one['name']]:,} {code} {one['name']}" for code, one in found.items()]
+    if total.dropped[MIX_WEIGHT]:
+        told.append(f"{total.dropped[MIX_WEIGHT]:,} over their source's weight")
+    empty = [source.name for source in sources if not _gave_rows(source)]
+    cure = ""
+    if total.dropped[MIX_WEIGHT] and empty:
+        cure = (
+            f". A weight is a share of all rows, and source {empty[0]!r} has no row to give: mend it, or "
+            "leave it out"
+        )
+    elif found:
+        most = max(found, key=lambda code: left_out[RULES[code].name])
+        place = found[most]["first"]
+        cure = f". The first {most} is {place}: {_decapitalized(BY_NAME[RULES[most].name].cure)}"
+    return f"no row to write: {', '.join(told)}{cure}"
+
+
+def _gave_rows(source: Source) -> bool:
+    return bool(source.counts.examples or source.counts.dropped[MIX_WEIGHT])
+
+
+def _decapitalized(sentence: str) -> str:
+    return (sentence[:1].lower() + sentence[1:]).rstrip(".")
+
+
+def empty_sources(sources: Sequence[Source]) -> list[str]:
+    """A warning for each of several sources that gives no row, for the report; asked after a run."""
+    return [
+        f"source {source.name!r} gives no row: {_became(source.counts)}"
+        for source in sources
+        if len(sources) > 1 and not source.given.rows
+    ]
+
+
+def _became(counts: SplitReport) -> str:
+    """What became of records of which none is written."""
+    reasons = (counts.dropped + counts.rejected).most_common()
+    return ", ".join(
+        [f"{counts.records:,} record{'' if counts.records == 1 else 's'}"]
+        + [f"{count:,} {'over its weight' if name == MIX_WEIGHT else name}" for name, count in reasons]
     )
 
 

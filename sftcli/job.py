@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sftcli.chat_template import ChatTemplate
 
 _OWN_LAYOUT = ("segments", "text")  # formats whose records bring their layout with them
+_CALLS = (b'"tool_calls"', b'"function_call"')  # what records with tool calls hold
 _DEFAULT_TEMPLATES = {"alpaca": "alpaca", "prompt_completion": "plain"}
 
 AnyTemplate = Union[RoleTemplate, PromptTemplate, "ChatTemplate"]
@@ -93,7 +94,7 @@ def make_job(config: Config, tokenizer: Tokenizer, sample: Sequence[bytes]) -> J
     if record_format in _OWN_LAYOUT:
         template = None
     elif template is None:
-        template = _default_template(record_format, tokenizer, config)
+        template = _default_template(record_format, tokenizer, config, sample)
     if isinstance(template, RoleTemplate | PromptTemplate):
         template = template.resolve(tokenizer.specials, tokenizer.bos)
         _check_control_tokens(template.name, template.control_tokens, tokenizer)
@@ -177,14 +178,23 @@ def _load_template(name: str, tokenizer: Tokenizer, config: Config) -> AnyTempla
     return load_template(name)
 
 
-def _default_template(record_format: str, tokenizer: Tokenizer, config: Config) -> AnyTemplate:
+def _default_template(
+    record_format: str, tokenizer: Tokenizer, config: Config, sample: Sequence[bytes]
+) -> AnyTemplate:
     if tokenizer.chat_template is not None and record_format != "fields":
         return _load_template("tokenizer", tokenizer, config)
     if record_format in _DEFAULT_TEMPLATES:
         return _load_template(_DEFAULT_TEMPLATES[record_format], tokenizer, config)
+    if any(key in raw for raw in sample for key in _CALLS):
+        which = (
+            "these have tool calls, for which no built-in template has a layout: pass --template FILE.jinja, "
+            "the chat template of the model that is trained"
+        )
+    else:
+        which = "name it with --template (`sftcli templates list` shows those built in)"
     raise TemplateError(
         f"tokenizer {tokenizer.name!r} has no chat template of its own, so {record_format} records need one: "
-        "name it with --template (`sftcli templates list` shows those built in)"
+        + which
     )
 
 

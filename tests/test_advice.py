@@ -1,6 +1,7 @@
 """What a report and a dataset's card say that a user must know (whole reports: golden/cli-shaping.txt)."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,11 @@ from typing import Any
 import pytest
 from conftest import TALKS, Here, chat, make, manifest, write
 
-from sftcli.advice import advice, advice_on_validation
+from sftcli.advice import advice, advice_on_validation, empty_sources, nothing_to_write
+from sftcli.arrange.sides import Given
 from sftcli.config import load_config
+from sftcli.report import SplitReport
+from sftcli.sources import Source, Sources
 from sftcli.tokenizer import Tokenizer
 
 MASK_OF_ONES = (
@@ -94,6 +98,101 @@ def test_a_share_that_is_far_off(size: str | None, held: int, records: int, told
     rest = " of all prompts, of which there are few: pass a number of rows, such as --val-size 10"
     config = load_config(None, {"val_size": size})
     assert advice_on_validation(config, held, records) == (told and told + rest)
+
+
+@pytest.mark.parametrize(
+    ("window", "length", "told"),
+    [
+        (1024, 1024, None),
+        (1024, None, None),
+        (None, 4096, None),
+        (int(1e30), 4096, None),  # what transformers writes where it knows none
+        (1e30, 4096, None),
+        ("1024", 4096, None),
+        (1024, 1025, "--max-length 1,025 is more than the 1,024 tokens that the model reads"),
+    ],
+)
+def test_a_length_beyond_the_models_own(
+    small: Callable[[str], Tokenizer], window: object, length: int | None, told: str | None
+) -> None:
+    tokenizer = small("llama3_small")
+    tokenizer = replace(
+        tokenizer,
+        config=tokenizer.config | {"model_max_length": window},
+        specials={**tokenizer.specials, "pad": "<pad>"},
+    )
+    found = advice(load_config(None, {"max_length": length}), tokenizer)
+    rest = ", as its tokenizer_config.json says (model_max_length): a longer row is cut or fails in training"
+    assert found == (() if told is None else (told + rest,))
+
+
+def sources_of(tmp_path: Path, *counts: SplitReport) -> list[Source]:
+    """Sources that were read with these counts; none of their rows is written."""
+    names = [chr(ord("a") + number) for number in range(len(counts))]
+    inputs = [str(write(tmp_path / f"{name}.jsonl", chat("Hi", "Hello"))) for name in names]
+    options = [{"name": name, "inputs": [file]} for name, file in zip(names, inputs, strict=True)]
+    found = Sources(load_config(None, {"tokenizer": "demo", "sources": options})).all
+    for source, count in zip(found, counts, strict=True):
+        source.counts = count
+    return found
+
+
+def left(lines: int, **reasons: int) -> SplitReport:
+    return SplitReport(
+        lines=lines,
+        dropped=Counter(reasons),
+        places={reason: [f"in.jsonl:{number}"] for number, reason in enumerate(reasons, 1)},
+    )
+
+
+NOTHING: dict[str, tuple[list[SplitReport], str]] = {
+    "all of one reason": (
+        [left(2, too_long=2)],
+        "2 lines read, 2 T001 too_long. The first T001 is in.jsonl:1: shorten or drop the record, raise "
+        "--max-length, or let --truncation shorten such rows",
+    ),
+    "the most frequent one says what to do": (
+        [left(9, too_long=3, few_trained_tokens=6)],
+        "9 lines read, 3 T001 too_long, 6 T009 few_trained_tokens. The first T009 is in.jsonl:2: drop the "
+        "record, or lower --min-trained",
+    ),
+    "duplicates of what is dropped": (
+        [left(3, no_trained_tokens=1, duplicate_record=2)],
+        "3 lines read, 2 D001 duplicate_record, 1 T002 no_trained_tokens. The first D001 is in.jsonl:2: keep "
+        "one of them; what is there twice is learnt twice as hard",
+    ),
+    "a source without rows, and shares": (
+        [left(7, mix_weight=7), left(1, too_long=1)],
+        "8 lines read, 1 T001 too_long, 7 over their source's weight. A weight is a share of all rows, and "
+        "source 'b' has no row to give: mend it, or leave it out",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NOTHING)
+def test_why_there_is_no_row(tmp_path: Path, case: str) -> None:
+    counts, told = NOTHING[case]
+    total = SplitReport()
+    for count in counts:
+        total.add(count)
+    assert nothing_to_write(total, sources_of(tmp_path, *counts)) == f"no row to write: {told}"
+
+
+def test_rules_that_only_warn_are_not_why_there_is_no_row(tmp_path: Path) -> None:
+    counts = left(1, too_long=1)
+    counts.warned, counts.first_warned = Counter(C007=1), {"C007": "in.jsonl:1"}
+    assert "C007" not in nothing_to_write(counts, sources_of(tmp_path, counts))
+
+
+def test_a_source_without_rows_is_told(tmp_path: Path) -> None:
+    counts = (SplitReport(lines=1), left(4, too_long=1, mix_weight=3), SplitReport(lines=2, blank=1))
+    sources = sources_of(tmp_path, *counts)
+    sources[0].given = Given(rows=1)
+    assert empty_sources(sources) == [
+        "source 'b' gives no row: 4 records, 3 over its weight, 1 too_long",
+        "source 'c' gives no row: 1 record",
+    ]
+    assert empty_sources(sources[1:2]) == []  # that is an error
 
 
 def test_padding_is_counted_apart(tmp_path: Path, sftcli_here: Here) -> None:

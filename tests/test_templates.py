@@ -406,7 +406,10 @@ def test_system_text_without_a_user_turn_to_stand_in(write: Write) -> None:
 
 
 def test_what_only_a_chat_template_can_lay_out() -> None:
-    advice = "use a chat template that has one (--template tokenizer or a .jinja file)"
+    advice = (
+        "take a chat template that has one: --template tokenizer, if the tokenizer brings one, or --template "
+        "FILE.jinja"
+    )
     call = Message("assistant", "", tool_calls=[{"name": "f"}])
     assert chat_error(roles("chatml"), HI, call) == (
         "unsupported_message",

@@ -62,7 +62,8 @@ class RoleTemplate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return RecordError(
             "unsupported_message",
             f"{where}: template {self.name!r} has no layout for {what}; "
-            "use a chat template that has one (--template tokenizer or a .jinja file)",
+            "take a chat template that has one: --template tokenizer, if the tokenizer brings one, or "
+            "--template FILE.jinja",
             path=path,
         )
 
