@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from itertools import accumulate
 from typing import Any
 
+import pytest
 from conftest import EXAMPLES
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from sftcli.config import load_config
 from sftcli.view.cells import cells
 from sftcli.view.heading import MEANING
-from sftcli.view.html import write_html
+from sftcli.view.html import query_for, write_html
 from sftcli.view.raw import RawData
 from sftcli.view.row import RowView, Source, TokenView
 from sftcli.view.select import Search, Selection
@@ -101,6 +102,10 @@ def read_back(page: str) -> list[RowView]:
         ]
         odd = dict(packed.get("labels", []))
         losses = numbers(packed.get("losses", "")) or [0] * len(entries)
+        weighed = numbers(packed.get("weights", ""))
+        weights = [
+            shared["weights"][a] for a, b in zip(weighed[::2], weighed[1::2], strict=True) for _ in range(b)
+        ] or [""] * len(entries)
         tokens = tuple(
             TokenView(
                 i=i,
@@ -115,10 +120,15 @@ def read_back(page: str) -> list[RowView]:
                 group=groups.get(entry, 1),
                 padding=padding[i],
                 loss=None if losses[i] == 0 else math.inf if losses[i] == 1 else (losses[i] - 2) / 1000,
+                weight=float(weights[i]) if weights[i] else None,
             )
             for i, entry in enumerate(entries)
         )
         file = packed.get("file")
+        about = packed.get("about", [])
+        split, _, place = packed.get("split", "").partition(" ")
+        names = [name for name, _ in about[0][2]] if about else []
+        of_documents = ((name, tuple(dict(own)[name] for *_, own in about)) for name in names)
         views.append(
             RowView(
                 packed["row"],
@@ -126,6 +136,11 @@ def read_back(page: str) -> list[RowView]:
                 tokens,
                 id=packed.get("id"),
                 documents=tuple(packed.get("documents", ())),
+                sources=tuple(Source(shared["files"][a], b) for a, b, _ in about if a is not None),
+                fields=(*(tuple(field) for field in packed.get("fields", [])), *of_documents),
+                answer=packed.get("answer"),
+                split=split or None,
+                place=int(place.replace(",", "")) if split else None,
                 dropped=packed.get("dropped"),
                 marks=tuple(packed.get("marks", ())),
             )
@@ -159,14 +174,25 @@ def some_rows(draw: st.DrawFn) -> RowView:
                 group=draw(st.sampled_from([1, 1, 1, 0, 2])),
                 padding=draw(st.sampled_from([False, False, True])),
                 loss=draw(st.sampled_from([None, 0.0, 0.125, 3.5, 40.0, math.inf])),
+                weight=draw(st.sampled_from([None, 0.0, 0.1, 1.0, 1e-7])),
             )
         )
+    documents = draw(st.sampled_from([(), (3, 4)]))
+    of_documents = (("topic", ("a", "b")),) if documents and draw(st.booleans()) else ()
+    split = draw(st.sampled_from([None, "train", "validation"]))
     return RowView(
         draw(st.integers(0, 10**9)),
         draw(st.sampled_from([None, Source("a.jsonl", 1), Source("b.jsonl", 10**7)])),
         tuple(tokens),
         id=draw(st.sampled_from([None, "seven"])),
-        documents=draw(st.sampled_from([(), (3, 4)])),
+        documents=documents,
+        sources=draw(st.sampled_from([(), (Source("c.jsonl", 7), Source("a.jsonl", None))]))
+        if documents
+        else (),
+        fields=(*draw(st.sampled_from([(), (("length", "7"), ("a b", "c"))])), *of_documents),
+        answer=None if documents else draw(st.sampled_from([None, 0, 3])),
+        split=split,
+        place=None if split is None else draw(st.integers(0, 10**7)),
         dropped=draw(st.sampled_from([None, "too_long"])),
         marks=draw(st.sampled_from([(), ("straddle",)])),
     )
@@ -205,8 +231,11 @@ def test_data_is_never_markup() -> None:
     usual = Parsed(page_of([plain_row("a", id="a", dropped="a")], "a", a="a"))
     for text in HOSTILE:
         token = replace(plain_row(text).tokens[0], role=text)
-        row = RowView(0, Source(text, 1), (token,), id=text, dropped=text, marks=(text,))
-        page = page_of([row], text, **{text: text})
+        row = RowView(
+            0, Source(text, 1), (token,), id=text, dropped=text, marks=(text,), fields=((text, text),)
+        )
+        packed = replace(row, documents=(1,), sources=(Source(text, 1),), fields=((text, (text,)),))
+        page = page_of([row, packed], text, **{text: text})
         assert page.isascii()
         assert Parsed(page).tags == usual.tags
         assert read_back(page)[0].tokens[0].text == text
@@ -225,6 +254,36 @@ def test_what_marks_mean_is_said_as_in_the_terminal() -> None:
     [*_, shared] = Parsed(page).blocks
     assert dict(shared["meanings"]) == MEANING
     assert [page.count(meaning) for meaning in MEANING.values()] == [1] * len(MEANING)
+
+
+def test_a_field_is_one_line_of_text_and_cut_where_it_is_long() -> None:
+    fields = (("a\nb", "x\u202e" + "y" * 400), ("n", 7), ("f", 0.5), ("ok", True), ("id", "seven"))
+    [[row], _] = Parsed(page_of([plain_row("a", fields=fields, id="seven")])).blocks
+    assert row["fields"] == [
+        ["a\\nb", "x\\u202e" + "y" * 398 + "\u2026"],
+        *(["n", "7"], ["f", "0.5"], ["ok", "true"]),
+    ]
+    fields = (("length", 2), ("id", ("p", "q")))
+    [[row], _] = Parsed(page_of([plain_row("a", "b", fields=fields, documents=(1, 1))])).blocks
+    assert row["fields"] == [["length", "2"]]
+    assert row["about"] == [[None, None, [["id", "p"]]], [None, None, [["id", "q"]]]]
+
+
+@pytest.mark.parametrize(
+    ("texts", "query"),
+    [
+        ([], ""),
+        (["a.b (c)"], "a.b (c)"),
+        (["/a/"], "/\\/a\\//"),
+        (["a\nb"], "/a\\nb/"),
+        (["a|b", "c*", "\\d"], "/a\\|b|c\\*|\\\\d/"),
+    ],
+)
+def test_the_page_looks_for_what_its_rows_were_found_by(texts: list[str], query: str) -> None:
+    assert query_for(texts) == query
+    out = io.StringIO()
+    write_html([plain_row("a")], out, "rows", {}, query)
+    assert Parsed(out.getvalue()).blocks[-1].get("query", "") == query
 
 
 def test_nothing_in_a_page_leads_out_of_it() -> None:

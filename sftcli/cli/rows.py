@@ -13,9 +13,9 @@ from sftcli.cli.asked import Asked
 from sftcli.cli.options import config_flags, refuse_row_options
 from sftcli.cli.output_file import check_output_file
 from sftcli.cli.rows_out import print_html, print_json, print_text
-from sftcli.cli.said import counted, said, warning
+from sftcli.cli.said import counted, said
 from sftcli.cli.show import Bar
-from sftcli.cli.terminal import terminal
+from sftcli.cli.terminal import terminal, warning
 from sftcli.config import inputs_of, load_config
 from sftcli.errors import UsageError
 from sftcli.fastload import warm_up
@@ -67,7 +67,7 @@ def show_rows(sources: tuple[str, ...], config: str | None, flags: dict[str, Any
             print_json(views, asked.output, measured=losses is not None)
         else:
             facts = source.facts | ({"losses": asked.loss} if asked.loss is not None else {})
-            print_html(views, asked.output, source.name, facts)
+            print_html(views, asked.output, source.name, facts, asked.texts)
     for line in [*said(search), *(losses.said() if losses else ())]:
         click.echo(line, err=True)
     if asked.output is not None:

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -43,17 +43,27 @@ def print_json(views: Iterable[RowView], output: str | None, *, measured: bool) 
         click.echo(line)
 
 
-def print_html(views: Iterable[RowView], output: str | None, title: str, facts: Mapping[str, str]) -> None:
-    """One page for all rows. Raises UsageError where it would go to a terminal."""
-    from sftcli.view.html import write_html
+def print_html(
+    views: Iterable[RowView],
+    output: str | None,
+    title: str,
+    facts: Mapping[str, str],
+    found: Sequence[str],
+) -> None:
+    """One page for all rows, which looks for the texts that they were `found` by.
 
+    Raises UsageError where it would go to a terminal.
+    """
+    from sftcli.view.html import query_for, write_html
+
+    query = query_for(found)
     if output is not None:
         with opened(output) as file:
-            write_html(views, file, title, facts)
+            write_html(views, file, title, facts, query)
         return
     if sys.stdout.isatty():
         raise UsageError("--format html: name a file for the page with -o, such as -o rows.html")
-    write_html(views, sys.stdout, title, facts)
+    write_html(views, sys.stdout, title, facts, query)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import json
 import math
 import re
 from base64 import b64encode
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from itertools import groupby, islice, pairwise
 from pathlib import Path
@@ -20,10 +20,10 @@ from typing import Any, TextIO
 
 from sftcli.batch import IGNORE
 from sftcli.view.cells import cells, one_line
-from sftcli.view.heading import MEANING
+from sftcli.view.heading import MEANING, document_fields, field_text, row_fields, weights_text
 from sftcli.view.heat import BOUNDS
 from sftcli.view.loss import mean_loss
-from sftcli.view.row import RowView, TokenView
+from sftcli.view.row import RowView, TokenView, shown_name
 
 _FOLDER = Path(__file__).parents[1] / "data" / "inspect"
 # Joined in this order, they are the page's one script.
@@ -33,14 +33,18 @@ _SCRIPTS = tuple(
 )
 _DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _ROWS_IN_A_BLOCK = 200
+_MOST_OF_FIELD = 400  # characters
 _LARGEST = 2**31 - 1  # the script's arithmetic is in 32 bits
 
 
-def write_html(rows: Iterable[RowView], out: TextIO, title: str, facts: Mapping[str, str]) -> int:
+def write_html(
+    rows: Iterable[RowView], out: TextIO, title: str, facts: Mapping[str, str], query: str = ""
+) -> int:
     """Write the page as the rows come, and return how many there were.
 
-    `facts` stand at the head: what the rows were made from, and how. The same rows give the same
-    bytes, all of them ASCII. Of the rows only the distinct token texts are kept in memory.
+    `query` is what the page's own search looks for when it opens, case as given. `facts` stand at the
+    head: what the rows were made from, and how. The same rows give the same bytes, all of them ASCII. Of
+    the rows only the distinct token texts are kept in memory.
     """
     head, tail = _frame(title, facts)
     shared = _Shared()
@@ -50,9 +54,19 @@ def write_html(rows: Iterable[RowView], out: TextIO, title: str, facts: Mapping[
     while block := list(islice(coming, _ROWS_IN_A_BLOCK)):
         out.write(_data('class="rows"', [_packed(row, shared) for row in block]))
         count += len(block)
-    out.write(_data('id="shared"', shared.table()))
+    out.write(_data('id="shared"', shared.table() | ({"query": query} if query else {})))
     out.write(tail)
     return count
+
+
+def query_for(texts: Sequence[str]) -> str:
+    """What finds these texts with the page's own search; empty for none."""
+    if len(texts) == 1 and texts[0].isprintable() and not texts[0].startswith("/"):
+        return texts[0]
+    parts = [re.sub(r"[.*+?^${}()|\[\]\\/]", r"\\\g<0>", text) for text in texts]
+    # The field that it stands in takes no line breaks.
+    joined = "|".join(parts).replace("\n", r"\n").replace("\r", r"\r").replace("\t", r"\t")
+    return f"/{joined}/" if joined else ""
 
 
 class _Numbered(dict[Any, int]):
@@ -70,6 +84,7 @@ class _Shared:
         self.tokens = _Numbered()  # (id, text, group, control)
         self.speakers = _Numbered()  # (turn, role, origin)
         self.files = _Numbered()
+        self.weights = _Numbered()  # as texts
         self.codes: list[str] = []
         self.written: dict[str, list[int]] = {}  # the codes of texts that hold what is written out
 
@@ -92,7 +107,8 @@ class _Shared:
             "speakers": [[turn, role and one_line(role), origin] for turn, role, origin in self.speakers],
             "heat": BOUNDS,
             "meanings": list(MEANING.items()),
-            "files": [one_line(file) for file in self.files],
+            "files": [one_line(shown_name(file)) for file in self.files],
+            "weights": list(self.weights),
         }
 
 
@@ -120,15 +136,41 @@ def _packed(view: RowView, shared: _Shared) -> dict[str, Any]:
         "documents": list(view.documents),
         "first": (view.bounds[0][0] or None) if view.bounds else None,
         "answer": view.answer,
+        "fields": _fields(row_fields(view)),
+        "about": [_about(view, index, shared) for index in range(len(view.documents))]
+        if view.sources or any(document_fields(view, index) for index in range(len(view.documents)))
+        else [],
+        "split": None if view.split is None else f"{view.split} {view.place:,}",
         "marks": list(view.marks),
         "id": None if view.id is None else one_line(view.id),
         "dropped": None if view.dropped is None else one_line(view.dropped),
     }
     if view.source is not None:
         row |= {"file": shared.files[view.source.file], "line": view.source.line}
+    if any(token.weight is not None for token in tokens):
+        row |= {"weights": _weights(tokens, shared), "weighed": weights_text(view)}
     if any(token.loss is not None for token in tokens):
         row |= {"losses": _packed_numbers(map(_loss, tokens)), "loss": _rounded(mean_loss(view))}
     return {name: value for name, value in row.items() if value not in (None, "", [])}
+
+
+def _fields(fields: Iterable[tuple[str, object]]) -> list[list[str]]:
+    return [[one_line(name), field_text(value, _MOST_OF_FIELD)] for name, value in fields]
+
+
+def _about(view: RowView, index: int, shared: _Shared) -> list[Any]:
+    """Where a packed document is from (its file's number and line, null where not known), and its fields."""
+    source = view.sources[index] if index < len(view.sources) else None
+    place = [None, None] if source is None else [shared.files[source.file], source.line]
+    return [*place, _fields(document_fields(view, index))]
+
+
+def _weights(tokens: Iterable[TokenView], shared: _Shared) -> str:
+    return _packed_numbers(
+        number
+        for weight, size in _stretches(tokens, lambda token: token.weight)
+        for number in (shared.weights["" if weight is None else f"{weight:g}"], size)
+    )
 
 
 def _written(text: str) -> list[int]:

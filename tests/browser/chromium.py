@@ -56,11 +56,12 @@ def show(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
         facts: Mapping[str, str] | None = None,
         fragment: str = "",
         quiet: bool = True,
+        query: str = "",
         **options: Any,
     ) -> Any:
         file = tmp_path / f"page-{len(contexts)}.html"
         with file.open("w", encoding="ascii", newline="\n") as out:
-            write_html(rows, out, title, facts or {})
+            write_html(rows, out, title, facts or {}, query)
         return open_file(file, fragment, quiet, **options)
 
     def open_file(file: Path, fragment: str = "", quiet: bool = True, **options: Any) -> Any:

@@ -13,7 +13,7 @@ from on_page import keys, listed, open_row, opened, shown
 
 from sftcli.view.cells import one_line
 from sftcli.view.heading import MEANING
-from sftcli.view.row import RowView, TokenView
+from sftcli.view.row import RowView, Source, TokenView
 
 pytest_plugins = ["chromium"]
 
@@ -29,6 +29,12 @@ CARDS = """() => [...document.querySelectorAll('#row .t')].map((token) => {
 # The runs of the row: [kind, text], as it reads.
 RUNS = """() => [...document.querySelectorAll('#row .body .run')].map((run) => [run.classList[1],
   [...run.querySelectorAll('.t')].map((token) => token.textContent).join('')])"""
+
+
+# What an element says, part by part.
+PARTS = (
+    """all => all.map(one => [...one.querySelectorAll('h3, bdi, dt, dd')].map(part => part.textContent))"""
+)
 
 
 def test_the_head_says_what_the_page_is(show: Show) -> None:
@@ -198,13 +204,120 @@ def test_packed_rows_are_told_apart(show: Show) -> None:
     first, second = talks()[:2]
     tokens = tuple(replace(token, i=i) for i, token in enumerate(first.tokens + second.tokens))
     page = show([RowView(0, None, tokens, documents=(10, 6))])
-    assert page.eval_on_selector_all(".document", "all => all.map(one => one.textContent)") == [
-        "document 1 of 2, 10 tokens",
-        "document 2 of 2, 6 tokens",
+    assert page.eval_on_selector_all(".document", PARTS) == [
+        ["document 1 of 2", "10 tokens"],
+        ["document 2 of 2", "6 tokens"],
     ]
     keys(page, "t")
     contexts = page.eval_on_selector_all(".targets .context", "all => all.map(one => one.textContent)")
     assert contexts[-2:] == ["<|start|>2+2=<|start|>", "<|start|>2+2=<|start|>4"]
+
+
+def test_what_goes_along_with_a_row_and_its_documents_is_shown(show: Show) -> None:
+    first, second = talks()[:2]
+    tokens = tuple(replace(token, i=i) for i, token in enumerate(first.tokens + second.tokens))
+    packed = RowView(
+        0,
+        Source("in.jsonl", None),
+        tokens,
+        documents=(10, 6),
+        sources=(Source("in.jsonl", 7), Source("<b>.jsonl", None)),
+        fields=(("length", 16), ("topic", ("maths", "a\u202eb")), ("hard", (True, False))),
+        split="validation",
+        place=1234,
+    )
+    page = show([packed, replace(first, row=1, fields=(("topic", "talk"), ("score", 0.5)))])
+    assert page.inner_text(".place").split("\n") == ["in.jsonl", "validation 1,234"]
+    assert page.eval_on_selector_all(".row-head .fields div", PARTS) == [["length", "16"]]
+    assert page.eval_on_selector_all(".document", PARTS) == [
+        ["document 1 of 2", "10 tokens", "in.jsonl:7", "topic", "maths", "hard", "true"],
+        ["document 2 of 2", "6 tokens", "<b>.jsonl", "topic", "a\\u202eb", "hard", "false"],
+    ]
+    assert page.inner_text("#list .item-counts") == "16 tokens \u00b7 37.5% trained \u00b7 2 documents"
+    open_row(page, 1)
+    assert page.eval_on_selector_all(".row-head .fields div", PARTS) == [["topic", "talk"], ["score", "0.5"]]
+    assert page.locator(".document").count() == 0
+
+
+def test_a_strip_shows_padding_and_where_documents_end(show: Show) -> None:
+    view = talks()[0]
+    tokens = tuple(replace(token, padding=token.i < 2) for token in view.tokens)
+    page = show([replace(view, tokens=tokens, documents=(3, 5))])
+    strip = "document.querySelector('#row .strip').style.background.replaceAll('.00%', '%')"
+    lines, padding, mask = page.evaluate(strip).split("), linear-gradient(to right, ")
+    edges = "calc(50% - 1px)", "calc(50% + 1px)"
+    assert lines == (
+        f"linear-gradient(to right, transparent {edges[0]}, var(--strip-gap) {edges[0]}, "
+        f"var(--strip-gap) {edges[1]}, transparent {edges[1]}"
+    )
+    assert padding == (
+        "transparent 0%, transparent 0%, var(--strip-padding) 0%, var(--strip-padding) 20%, "
+        "transparent 20%, transparent 100%"
+    )
+    assert mask == (
+        "var(--strip-masked) 0%, var(--strip-masked) 60%, var(--strip-trained) 60%, "
+        "var(--strip-trained) 100%)"
+    )
+
+
+def test_padding_has_a_line_of_its_own(show: Show) -> None:
+    view = unknown(talks()[0])
+    pad = TokenView(0, 9, "<|pad|>", -100, False, True, padding=True)
+    kinds = "all => all.map(one => [...one.querySelectorAll('.run')].map(run => run.classList[1]))"
+    for tokens, turns in (
+        ((pad, pad, *view.tokens), [["padding"], ["masked", "trained"]]),
+        ((*view.tokens, pad), [["masked", "trained"], ["padding"]]),
+    ):
+        page = show([replace(view, tokens=tuple(replace(token, i=i) for i, token in enumerate(tokens)))])
+        assert page.eval_on_selector_all("#row .turn", kinds) == turns
+
+
+def test_weights_stand_where_they_begin(show: Show) -> None:
+    view = talks()[0]
+    weights = [0, 0, 0, 0, 0, 0, 0.1, 0.1, 1, 2]
+    tokens = tuple(replace(t, weight=w) for t, w in zip(view.tokens, weights, strict=True))
+    page = show([replace(view, tokens=tokens)])
+    counts = page.eval_on_selector_all(".counts span", "all => all.map(one => one.textContent)")
+    assert counts[-1] == "weights 0.1, 1, 2"
+    runs = page.eval_on_selector_all(
+        ".body .run.trained", "all => all.map(one => [one.dataset.weight, one.classList.contains('light')])"
+    )
+    assert runs == [["\u00d70.1", True], [None, False], ["\u00d72", False]]
+    cards = [dict(map(tuple, facts)) for facts in page.evaluate(CARDS)]
+    assert [card["weight"] for card in cards] == [*["0"] * 6, "0.1", "0.1", "1", "2"]
+    keys(page, "t")
+    cells = page.eval_on_selector_all(".targets tr", "all => all.map(one => one.cells[4].textContent)")
+    assert cells == ["weight", "0.1", "0.1", "1", "2"]
+
+
+def test_labels_apart_are_predicted_from_what_is_read(show: Show) -> None:
+    view = talks()[0]
+    page = show([replace(unknown(view), answer=6)])
+    assert page.eval_on_selector_all(".document", PARTS) == [
+        ["input_ids", "6 tokens"],
+        ["labels", "4 tokens"],
+    ]
+    keys(page, "t")
+    table = page.eval_on_selector_all(
+        ".targets tr", "all => all.map(one => [...one.cells].map(cell => cell.textContent))"
+    )
+    before = "<|start|>What is up?<|start|>"
+    assert table == [
+        ["label", "context", "next label", "id"],
+        ["0", before, "Not", "106"],
+        ["1", before + "Not", " much", "107"],
+        ["2", before + "Not much", ".", "108"],
+        ["3", before + "Not much.", "<|end|>", "109"],
+    ]
+
+
+def test_the_context_of_a_target_is_without_padding(show: Show) -> None:
+    view = talks()[0]
+    tokens = tuple(replace(token, padding=token.i < 3) for token in view.tokens)
+    page = show([replace(view, tokens=tokens)])
+    keys(page, "t")
+    contexts = page.eval_on_selector_all(".targets .context", "all => all.map(one => one.textContent)")
+    assert contexts[:2] == [" up?<|start|>", " up?<|start|>Not"]
 
 
 def test_toggles_hide_and_show(show: Show) -> None:

@@ -37,6 +37,20 @@ def test_search_finds_across_tokens_and_counts(show: Show) -> None:
     assert hits(page) == []
 
 
+def test_a_page_opens_with_the_search_that_its_rows_were_found_with(show: Show) -> None:
+    far = row(4, ("user", *["word "] * 4_000), ("assistant", "", "Paris"))
+    page = show([*talks(), far], query="Paris", fragment="#row=4")
+    assert page.input_value("#search") == "Paris"
+    assert page.get_attribute("#exact", "aria-pressed") == "true"
+    assert page.inner_text("#count") == "2 of 5 rows \u00b7 2 matches"
+    assert opened(page) == "Row 4"
+    assert hits(page) == ["Paris"]
+    until(page, "document.querySelector('#row .run.trained').getBoundingClientRect().bottom < innerHeight")
+    assert page.evaluate("scrollY") == 0
+    page = show(talks(), query="/is up|Paris/")
+    assert listed(page) == ["0", "2"]
+
+
 def test_search_matches_case_when_asked(show: Show) -> None:
     page = show(talks())
     page.fill("#search", "capital OF")

@@ -71,7 +71,7 @@ function tokenFacts(columns, i) {
     ["id", String(columns.ids[i])],
     ["label", labelText(columns, i)],
   ];
-  return [...facts, ...sharedFacts(columns, i), ...lossFacts(columns, i)];
+  return [...facts, ...weightFacts(columns, i), ...sharedFacts(columns, i), ...lossFacts(columns, i)];
 }
 
 function labelText(columns, i) {
@@ -92,6 +92,8 @@ function sharedFacts(columns, i) {
   return columns.control(i) ? [...facts, ["kind", "control token"]] : facts;
 }
 
+const weightFacts = (columns, i) => (columns.weights?.[i] ? [["weight", columns.weights[i]]] : []);
+
 function lossFacts(columns, i) {
   const loss = columns.losses?.[i] ?? null;
   if (loss === null) return [];
@@ -104,11 +106,12 @@ function groupFacts(columns, first, size) {
   const box = element("div");
   const table = element("table");
   const head = table.createTHead().insertRow();
-  const names = ["i", "id", "label", ...(columns.losses ? ["loss"] : [])];
+  const names = ["i", "id", "label", ...(columns.weights ? ["weight"] : []), ...(columns.losses ? ["loss"] : [])];
   head.append(...names.map((name) => element("th", "", name)));
   const body = table.createTBody();
   for (let i = first; i < first + size && i < columns.size; i++) {
     const values = [format(i), columns.ids[i], labelText(columns, i)];
+    if (columns.weights) values.push(columns.weights[i]);
     if (columns.losses) values.push(lossText(columns.losses[i]));
     body.insertRow().append(...values.map((value) => element("td", "", String(value))));
   }

@@ -85,6 +85,17 @@ function countTurns(speakers, shared) {
   return known ? turns.size : null;
 }
 
+/** Numbers that each stand for a stretch, and its length, as a value for each place. */
+function stretched(packed, value) {
+  const found = [];
+  const pairs = numbers(packed);
+  for (let at = 0; at < pairs.length; at += 2) {
+    const shared = value(pairs[at]);
+    for (let i = 0; i < pairs[at + 1]; i++) found.push(shared);
+  }
+  return found;
+}
+
 function switches(packed, size) {
   const flags = new Uint8Array(size);
   let at = 0;
@@ -114,6 +125,7 @@ function columnsOf(row, shared) {
     speakers.fill(stretches[stretch], at, at + stretches[stretch + 1]);
     at += stretches[stretch + 1];
   }
+  const weights = row.weights ? stretched(row.weights, (number) => shared.weights[number]) : null;
   const at = new Uint32Array(row.size + 1);
   entries.forEach((entry, i) => (at[i + 1] = at[i] + shared.texts[entry].length));
   const starts = new Uint8Array(row.size + 1);
@@ -134,6 +146,8 @@ function columnsOf(row, shared) {
     speakers,
     starts,
     documents,
+    about: row.about ?? [],
+    weights, // each token's, as a text
     at, // where each token's text begins in the row's text
     written: writtenIn(row),
     alone: (i) => new Set(shared.written.get(entries[i])), // what is written out where the token stands alone

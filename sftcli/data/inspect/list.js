@@ -85,6 +85,7 @@ class RowList {
     const head = element("p", "item-head");
     head.append(element("b", "", format(row.row)));
     const counts = [counted(row.count, "token"), `${percent(row.share)} trained`];
+    if (row.documents) counts.push(counted(row.documents.length, "document"));
     if (row.loss !== undefined) counts.push(`loss ${row.loss.toFixed(2)}`);
     head.append(element("span", "item-counts", counts.join(" \u00b7 ")));
     const strip = element("div", "strip");

@@ -153,6 +153,14 @@ function stepBack(inRow) {
   return byId("list").focus();
 }
 
+/** The search that the rows were found with. */
+function lookFor(query) {
+  search.exact = true;
+  byId("exact").setAttribute("aria-pressed", "true");
+  byId("search").value = query;
+  startSearch();
+}
+
 function start() {
   const tokens = rows.reduce((sum, row) => sum + row.count, 0);
   const trained = rows.reduce((sum, row) => sum + row.trained, 0);
@@ -182,6 +190,7 @@ function start() {
   addEventListener("popstate", goToHash);
   if (rows.length) goToHash();
   else article.append(element("p", "notice", "There are no rows on this page."));
+  if (shared.query) lookFor(shared.query);
 }
 
 start();

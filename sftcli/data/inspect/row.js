@@ -24,17 +24,28 @@ function rowHead(row, shared, level = "h2") {
   head.append(title);
   const place = element("p", "place");
   if (row.file !== undefined)
-    place.append(
-      element("bdi", "", shared.files[row.file] + ((row.line ?? null) === null ? "" : `:${row.line}`)),
-    );
+    place.append(element("bdi", "", placeText(row.file, row.line)));
+  if (row.split !== undefined) place.append(element("bdi", "", row.split));
   if (row.id !== undefined) place.append(element("bdi", "", `id ${row.id}`));
   head.append(place, rowCounts(row));
+  if (row.fields) head.append(fieldList(row.fields));
   if (row.dropped) head.append(element("p", "warning", `prepare leaves this row out: ${row.dropped}`));
   for (const mark of row.marks) {
     const meaning = shared.meanings.get(mark);
     head.append(element("p", "warning", meaning ? `${mark}: ${meaning}` : mark));
   }
   return head;
+}
+
+/** What goes along with a row, or with one of its documents. */
+function fieldList(fields) {
+  const list = element("dl", "fields");
+  for (const [name, value] of fields) {
+    const field = element("div");
+    field.append(element("dt", "", name), element("dd", "", value));
+    list.append(field);
+  }
+  return list;
 }
 
 /** The counts are the legend too: each is drawn as what it counts. */
@@ -49,21 +60,49 @@ function rowCounts(row) {
   if (row.turns !== null) counts.append(element("span", "", counted(row.turns, "turn")));
   if (row.documents) counts.append(element("span", "", counted(row.documents.length, "document")));
   if (row.padded) counts.append(element("span", "", `${format(row.padded)} padding`));
+  if (row.weighed) counts.append(element("span", "", row.weighed));
   if (row.loss !== undefined) counts.append(element("span", "", `mean loss ${row.loss.toFixed(3)}`));
   return counts;
 }
 
-/** The row's mask as a strip: where it is trained, along its length. */
+/**
+ * The row's mask as a strip: where it is trained, along its length. Padding is pale, and a line stands
+ * between documents, and between what is read and what is answered.
+ */
 function paintStrip(strip, row) {
+  if (!row.size) return;
+  const share = (at) => `${((100 * at) / row.size).toFixed(2)}%`;
+  const layers = [];
+  const gaps = gapsOf(row);
+  if (gaps.length) {
+    const stops = gaps.map((at) => {
+      const [from, to] = [`calc(${share(at)} - 1px)`, `calc(${share(at)} + 1px)`];
+      return `transparent ${from}, var(--strip-gap) ${from}, var(--strip-gap) ${to}, transparent ${to}`;
+    });
+    layers.push(`linear-gradient(to right, ${stops.join(", ")})`);
+  }
+  if (row.padded) layers.push(bands(numbers(row.padding), share, ["transparent", "var(--strip-padding)"]));
+  layers.push(bands(row.runs, share, ["var(--strip-masked)", "var(--strip-trained)"]));
+  strip.style.background = layers.join(", ");
+}
+
+/** Lengths of stretches that are off and on in turn, as a gradient of two colours. */
+function bands(lengths, share, colors) {
   const stops = [];
   let at = 0;
-  row.runs.forEach((length, run) => {
-    const color = run % 2 ? "var(--strip-trained)" : "var(--strip-masked)";
-    stops.push(`${color} ${((100 * at) / row.size).toFixed(2)}%`);
+  lengths.forEach((length, run) => {
+    stops.push(`${colors[run % 2]} ${share(at)}`);
     at += length;
-    stops.push(`${color} ${((100 * at) / row.size).toFixed(2)}%`);
+    stops.push(`${colors[run % 2]} ${share(at)}`);
   });
-  strip.style.background = row.size ? `linear-gradient(to right, ${stops.join(", ")})` : "";
+  return `linear-gradient(to right, ${stops.join(", ")})`;
+}
+
+/** Where one part of a row ends and the next begins. */
+function gapsOf(row) {
+  if (row.answer !== undefined) return row.answer > 0 && row.answer < row.size ? [row.answer] : [];
+  let at = row.first ?? 0;
+  return (row.documents ?? []).slice(0, -1).map((length) => (at += length));
 }
 
 /** `tokens`: whether each token gets an element of its own; print does without. */
@@ -72,10 +111,13 @@ function rowBody(columns, tokens = true) {
   const places = [];
   let document_ = 0;
   let before = null;
-  const same = (a, b) => !columns.starts[b] && sameSpeaker(columns.speaker(a), columns.speaker(b));
+  const same = (a, b) =>
+    !columns.starts[b] &&
+    columns.padding[a] === columns.padding[b] &&
+    sameSpeaker(columns.speaker(a), columns.speaker(b));
   for (const [from, to] of stretches(0, columns.size, same)) {
     if (columns.starts[from]) {
-      body.append(element("p", "document", documentName(columns, document_++)));
+      body.append(documentHead(columns, document_++));
       before = null;
     }
     const turn = element("section", "turn");
@@ -93,12 +135,30 @@ function rowBody(columns, tokens = true) {
   return { body, places };
 }
 
-function documentName({ documents, answer, size }, index) {
-  if (answer !== undefined)
-    return index ? `labels, ${counted(size - answer, "token")}` : `input_ids, ${counted(answer, "token")}`;
-  if (index >= documents.length) return "after the documents";
-  return `document ${format(index + 1)} of ${format(documents.length)}, ${counted(documents[index], "token")}`;
+/** What begins here: its name, its size, where it is from, and what goes along with it. */
+function documentHead(columns, index) {
+  const { documents, answer, size } = columns;
+  const head = element("header", "document");
+  const add = (name, ...facts) =>
+    head.append(element("h3", "", name), ...facts.map((fact) => element("bdi", "", fact)));
+  if (answer !== undefined) {
+    if (index) add("labels", counted(size - answer, "token"));
+    else add("input_ids", counted(answer, "token"));
+  } else if (index >= documents.length) add("after the documents");
+  else {
+    const [file, line, fields] = columns.about[index] ?? [null, null, []];
+    const place = file === null ? [] : [placeText(file, line)];
+    add(
+      `document ${format(index + 1)} of ${format(documents.length)}`,
+      counted(documents[index], "token"),
+      ...place,
+    );
+    if (fields.length) head.append(fieldList(fields));
+  }
+  return head;
 }
+
+const placeText = (file, line) => shared.files[file] + ((line ?? null) === null ? "" : `:${line}`);
 
 const sameSpeaker = (one, other) => one[0] === other[0] && one[1] === other[1];
 
@@ -123,10 +183,16 @@ function putRuns(parent, columns, from, to, state) {
             : 0
         : kind[i - 1];
   }
-  for (const [first, past] of stretches(from, to, (a, b) => kind[a] === kind[b])) {
+  const weight = (i) => (kind[i] === 1 && columns.weights ? columns.weights[i] : "");
+  const same = (a, b) => kind[a] === kind[b] && (columns.group(b) === 0 || weight(a) === weight(b));
+  for (const [first, past] of stretches(from, to, same)) {
     const name = ["masked", "trained", "padding"][kind[first]];
     const run = element(kind[first] === 1 ? "mark" : "span", `run ${name}`);
     run.dataset.gap = `${format(past - first)} ${name}`;
+    if (weight(first) && weight(first) !== "1") {
+      run.dataset.weight = `\u00d7${weight(first)}`;
+      if (Number(weight(first)) < 1) run.classList.add("light");
+    }
     if (kind[first] === 2) foldable(run);
     if (state.tokens) run.append(element("span", "unseen", `${name}: `));
     putTokens(run, columns, first, past, state);

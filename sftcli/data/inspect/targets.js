@@ -6,14 +6,18 @@ const AT_ONCE = 200; // a table of more rows than this grows when asked
 function targetsTable(row, columns) {
   const box = element("div", "targets");
   const said =
-    "Each line is one prediction: the model reads all that stands before, and its loss is how unlikely it found the next token.";
+    columns.answer === undefined
+      ? "Each line is one prediction: the model reads all that stands before, and its loss is how unlikely it found the next token."
+      : "Each line is one prediction: the model reads all of input_ids and the labels before, and its loss is how unlikely it found the next label.";
   box.append(
     element("p", "notice", row.trained ? said : "Nothing in this row is trained: the loss sees none of it."),
   );
   if (!row.trained) return box;
   const table = element("table");
   const head = table.createTHead().insertRow();
-  const names = ["position", "context", "next token", "id", ...(columns.losses ? ["loss"] : [])];
+  const names = columns.answer === undefined ? ["position", "context", "next token", "id"] : ["label", "context", "next label", "id"];
+  if (columns.weights) names.push("weight");
+  if (columns.losses) names.push("loss");
   for (const name of names) {
     const cell = element("th", "", name);
     cell.scope = "col";
@@ -45,8 +49,8 @@ function groupHead(columns, i) {
 
 function targetLine(columns, i) {
   const line = element("tr", columns.losses?.[i] != null ? `heat${levelOf(columns.losses[i])}` : "");
-  const cells = ["number", "context", "target", "number", "number"].map((name) => element("td", name));
-  cells[0].textContent = format(i);
+  const cells = ["number", "context", "target", "number"].map((name) => element("td", name));
+  cells[0].textContent = format(i - (columns.answer ?? 0));
   const tail = cells[1].appendChild(element("div", "tail"));
   putContext(tail, columns, i);
   if (i === 0) tail.append(element("span", "remark", "nothing stands before it: no loss"));
@@ -59,19 +63,23 @@ function targetLine(columns, i) {
     cells[2].append(element("span", "remark", ` token ${i - first + 1} of ${columns.group(first)}`));
   }
   cells[3].textContent = columns.ids[i];
-  if (columns.losses) cells[4].textContent = lossText(columns.losses[i]);
-  line.append(...cells.slice(0, columns.losses ? 5 : 4));
+  if (columns.weights) cells.push(element("td", "number", columns.weights[i]));
+  if (columns.losses) cells.push(element("td", "number", lossText(columns.losses[i])));
+  line.append(...cells);
   return line;
 }
 
-/** The end of what stands before token i in its packed row, some CONTEXT characters of it. */
+/** The end of what the model reads before token i, some CONTEXT characters of it: of its own document. */
 function putContext(parent, columns, i) {
   const past = groupHead(columns, i);
   let from = past;
-  while (from > 0 && !columns.starts[from] && columns.at[past] - columns.at[from] < CONTEXT) from -= 1;
+  // What is answered goes on from what is read; padding is not read.
+  const begins = (at) =>
+    at === 0 || columns.padding[at - 1] || (columns.starts[at] && at !== columns.answer);
+  while (!begins(from) && columns.at[past] - columns.at[from] < CONTEXT) from -= 1;
   let text = "";
   for (let at = from; at < past; at++) text += columns.text(at);
-  if (from > 0 && !columns.starts[from]) parent.append("\u2026");
+  if (!begins(from)) parent.append("\u2026");
   putShort(parent, text, { offset: columns.at[from], written: columns.written, edge: 2 });
 }
 
