@@ -5,8 +5,9 @@ from itertools import groupby
 from typing import NamedTuple
 
 from sftcli.view.cells import width_of
+from sftcli.view.found import found_below
 from sftcli.view.heading import counts_line, documents, head, number
-from sftcli.view.page import Screen, found_below, painted, rule_lines
+from sftcli.view.page import Screen, painted, rule_lines
 from sftcli.view.row import RowView, TokenView
 from sftcli.view.row_line import RowLine, shortened, with_mask
 
@@ -104,7 +105,7 @@ def _text(view: RowView, line: RowLine, run: _Run, screen: Screen, indent: int) 
     first, stop = line.starts[run.first], line.starts[run.last + 1]
     found = shortened(line.chars(first, stop), stop, room - 2, screen)
     text = painted(with_mask(found, run.mask == "trained"), screen)
-    return f'"{text}"', found_below(found, indent + 1, screen)
+    return f'"{text}"', [] if screen.color else found_below(found, indent + 1)
 
 
 def _coloured(start: str, run: _Run, screen: Screen) -> str:

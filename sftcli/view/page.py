@@ -1,11 +1,12 @@
 """The page that rows and templates are shown on: a gutter with turns and marks, then the text."""
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import accumulate, groupby
 
 from sftcli.view.cells import ASCII, UNICODE, Cell, Kind, Marks, cells, fold, one_line, width_of
+from sftcli.view.found import found_below, set_found
 from sftcli.view.heat import digit, heat_style
 
 # SGR parameters for (kind, trained). Only the basic colours, so that the terminal's own theme
@@ -106,7 +107,7 @@ def page(items: Iterable[Span | Rule], screen: Screen) -> list[str]:
             for line in _lines(turn, room, screen):
                 bar = gutter.line(label, any(cell.trained for cell in line))
                 lines.append(bar + painted(without_end(line), screen))
-                lines += found_below(line, gutter.width, screen)
+                lines += [] if screen.color else found_below(line, gutter.width)
                 lines += _digits(line, gutter.width, screen)
                 label = ""
     return lines
@@ -265,22 +266,6 @@ def _set_losses(found: list[Cell], losses: tuple[tuple[int, float], ...], stop: 
                 cell.loss = loss
         elif first:
             found[first - 1].loss = (found[first - 1].loss or 0.0) + loss
-
-
-def set_found(line: list[Cell], found: Sequence[tuple[int, int]], stop: int) -> None:
-    """Mark the cells that these stretches of the text reach into; the text of the line ends at `stop`."""
-    places = [cell.place for cell in line]
-    for first, past in found:
-        if line and past > places[0] and first < stop:
-            for cell in line[max(bisect_right(places, first) - 1, 0) : bisect_left(places, past)]:
-                cell.found = True
-
-
-def found_below(line: Sequence[Cell], indent: int, screen: Screen) -> list[str]:
-    """The line below that points at what was found, where there is any and no colour shows it."""
-    if screen.color or not any(cell.found for cell in line):
-        return []
-    return [(" " * indent + "".join(" ^"[cell.found] * cell.width for cell in line)).rstrip()]
 
 
 def _digits(line: list[Cell], indent: int, screen: Screen) -> list[str]:

@@ -5,7 +5,8 @@ from dataclasses import replace
 from itertools import accumulate
 
 from sftcli.view.cells import Cell, cells, one_line, width_of
-from sftcli.view.page import Screen, mark_ends, set_found
+from sftcli.view.found import set_found
+from sftcli.view.page import Screen, mark_ends
 from sftcli.view.row import RowView
 
 

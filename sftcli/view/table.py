@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from sftcli.view.cells import one_line, width_of
+from sftcli.view.found import found_below
 from sftcli.view.heading import counts_line, documents, head
-from sftcli.view.page import Screen, found_below, mask_bar, painted, rule_lines
+from sftcli.view.page import Screen, mask_bar, painted, rule_lines
 from sftcli.view.row import RowView, TokenView
 from sftcli.view.row_line import RowLine
 
@@ -62,7 +63,8 @@ def _rows(view: RowView, columns: list[_Column], widths: dict[str, int], screen:
             values = _GAP.join(_aligned(column, column.show(token), widths) for column in columns)
             piece = line.piece(token.i, room)
             yield f"{values}{_GAP}{mask_bar(token.trained, screen)} {painted(piece, screen)}".rstrip()
-            yield from found_below(piece, _used(widths, screen), screen)
+            if not screen.color:
+                yield from found_below(piece, _used(widths, screen))
 
 
 def _columns(screen: Screen) -> list[_Column]:
