@@ -33,6 +33,7 @@ ROOT = DOCS.parent
 BUNDLED = {
     "chat.jsonl": ROOT / "sftcli" / "data" / "examples" / "chat.jsonl",
     "ten-faults.jsonl": DOCS / "ten-faults.jsonl",
+    "nearly.jsonl": DOCS / "nearly.jsonl",
     "gsm8k.jsonl": ROOT / "sftcli" / "data" / "examples" / "gsm8k.jsonl",
     "configs": ROOT / "configs",
     "sftcli": ROOT / "sftcli",
