@@ -79,7 +79,7 @@ WHICH = (
         metavar="HOW",
         help="Keep the first of the records that say the same (exact), ask the same (prompt), or say nearly "
         "the same (near, which is near:0.8; up to near:1, which is word for word). Takes 130 bytes of memory "
-        "a record, near 40 more. [default: none]",
+        "a record, near 60 more. [default: none]",
     ),
 )
 
