@@ -2,18 +2,15 @@
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from conftest import CONFIGS, Ended, make
+from conftest import CONFIGS, Ended, Here, make
 
 from sftcli.config import COMPRESSIONS, Config, SourceOptions, load_config
 from sftcli.errors import ConfigError
-
-Here = Callable[..., Ended]
 
 # Each field as it stands in YAML, and another value as it is given by flags.
 FIELDS: dict[str, tuple[str, Any, tuple[str, ...], Any]] = {

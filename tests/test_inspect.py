@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import TALKS, Ended, chat, jsonl, make, manifest, run_sftcli, write
+from conftest import TALKS, Ended, Here, chat, jsonl, make, manifest, run_sftcli, write
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,7 +43,6 @@ from sftcli.view.raw import RawData
 from sftcli.view.row import RowView, TokenView, token_texts
 from sftcli.view.select import MARKS, RANKINGS, Search, Selection, parse_span, sample_keys
 
-Here = Callable[..., Ended]
 MAX_LENGTH = 60
 # Words that rows share, so that a search finds some of them; control text, emoji, and lengths apart.
 WORDS = ["Paris", "Rome", "été", "日本語", "😀", "2+2=4", "<|im_end|>", "a b", "\n", "x" * 40, "The answer"]

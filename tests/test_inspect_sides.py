@@ -2,13 +2,12 @@
 
 import json
 import re
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Ended, chat, make, write
+from conftest import Ended, Here, chat, make, write
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,13 +24,9 @@ from sftcli.view.row import RowView, row_from_columns
 from sftcli.view.select import Search, Selection
 from sftcli.view.views import VIEWS
 
-Here = Callable[..., Ended]
+pytestmark = pytest.mark.usefixtures("own_folder")
+
 EVERY = Selection(span=(None, None))
-
-
-@pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def ids_of(tokenizer: Tokenizer, text: str) -> list[int]:

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import CONFIGS, Ended, chat, jsonl, make, manifest, tree
+from conftest import CONFIGS, Here, chat, jsonl, make, manifest, tree
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,7 +30,6 @@ from sftcli.rendered import Parts
 from sftcli.rules.catalogue import OF_PREPARE, RULES
 from sftcli.rules.rule import Rule
 
-Here = Callable[..., Ended]
 Text = Sequence[str]  # words
 
 FOX = "the quick brown fox jumps over the lazy dog while seven cats sleep in the warm sun of May"

@@ -7,11 +7,11 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Ended
+from conftest import Here
 
 import sftcli
 from sftcli.errors import UsageError
@@ -21,7 +21,6 @@ from sftcli.templates import builtin_names, load_template
 from sftcli.validate.content import CONTROL_TEXTS
 from sftcli.validate.secrets import _TOKENS, ANCHORS
 
-Here = Callable[..., Ended]
 PACKAGE = Path(sftcli.__file__).parent
 DOCS = PACKAGE.parent / "docs"
 OFF = [rule.code for rule in RULES.values() if not rule.default]
