@@ -7,7 +7,7 @@ whatever its text says.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import msgspec
 import numpy as np
@@ -87,30 +87,43 @@ class RunBuilder:
 
     def build(self, rows: Sequence[Rendered], lines: Sequence[int]) -> Runs:
         """The runs of R rows; `lines` are the R input lines they came from."""
-        plans: list[RunPlan] = []
-        outlines = [row.outline for row in rows]
-        texts: list[str] = []
-        sizes: list[int] = []  # of the data
-        control_text: list[bool] = []
         known = self._whole
-        for row in rows:
-            data = row.data
-            control_text.append(self._holds_control_text(data))
-            plan = known.get(row.outline) or self._plan(row.outline)
-            if plan.strips or "" in data:
-                plan, data = self._stripped(row)
-            sizes += [len(text) if text.isascii() else len(text.encode()) for text in data]
-            texts += plan.texts(data)
-            plans.append(plan)
+        outlines = [row.outline for row in rows]
+        plans = [known.get(outline) or self._plan(outline) for outline in outlines]
+        data = [row.data for row in rows]
+        flat = list(chain.from_iterable(data))
+        control_text = self._holds_control_text(flat, data)
+        different = dict.fromkeys(plans)
+        if "" in flat or any(plan.strips for plan in different):
+            for index, row in enumerate(rows):
+                if plans[index].strips or "" in row.data:
+                    plans[index], data[index] = self._stripped(row)
+            flat, different = list(chain.from_iterable(data)), dict.fromkeys(plans)
+        sizes = [len(text) if text.isascii() else len(text.encode()) for text in flat]
+        if all(plan.around is not None for plan in different):
+            around = chain.from_iterable([plan.around or () for plan in plans])
+            texts = [before + text + after for (before, after), text in zip(around, flat, strict=True)]
+        else:
+            texts = list(
+                chain.from_iterable([plan.texts(own) for plan, own in zip(plans, data, strict=True)])
+            )
         return _joined(plans, outlines, texts, sizes, lines, control_text)
 
-    def _holds_control_text(self, data: Sequence[str]) -> bool:
+    def _holds_control_text(self, flat: Sequence[str], data: Sequence[Sequence[str]]) -> list[bool]:
+        """For each row whether its data holds a control token's text; `flat` is the data of all rows."""
+        found = [False] * len(data)
         # A look for one character, then for two, is many times faster than the pattern alone.
-        for first, opening in self._openings:
-            for text in data:
-                if first in text and opening in text and self._pattern.search(text) is not None:
-                    return True
-        return False
+        suspects = [
+            index
+            for first, opening in self._openings
+            for index, text in enumerate(flat)
+            if first in text and opening in text
+        ]
+        if suspects:
+            ends = np.cumsum([len(own) for own in data])
+            for index, row in zip(suspects, np.searchsorted(ends, suspects, "right").tolist(), strict=True):
+                found[row] = found[row] or self._pattern.search(flat[index]) is not None
+        return found
 
     def _stripped(self, row: Rendered) -> tuple[RunPlan, list[str]]:
         """The row's plan and data where control tokens take in the white space beside them.
