@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sftcli.jinja.data import Disguise
 from sftcli.jinja.formatting import dumps, to_text
 from sftcli.jinja.layout import read_layout
 from sftcli.jinja.origin import TEMPLATE, Origin, merged
@@ -331,3 +332,42 @@ def test_what_cannot_be_followed_is_refused(expression: str) -> None:
     template = CompiledTemplate(source, TrackedEnvironment(date(2024, 7, 26)), {})
     with pytest.raises(UntrackableError):
         template.render([{"content": tracked("a{}", A)}], None, False)
+
+
+def disguised_slowly(text: str, words: list[str], base: int, escapes: tuple[str, ...] = ()) -> str:
+    """From left to right: a word that is kept, else a whole word of letters and digits, else as it is."""
+    out, at = "", 0
+    while at < len(text):
+        kept = next((word for word in words if text.startswith(word, at)), None)
+        kept = kept or next(
+            (text[at : at + len(mark)] for mark in escapes if text.startswith(mark, at)), None
+        )
+        if kept is not None:
+            out, at = out + kept, at + len(kept)
+            continue
+        stop = at
+        while stop < len(text) and text[stop].isalnum():
+            stop += 1
+        out += "".join(chr(base + ord(char) % 31) for char in text[at:stop]) or text[at]
+        at = max(stop, at + 1)
+    return out
+
+
+@given(
+    st.lists(st.sampled_from(["and", "<think>", "Yes", "a", "_", " ", "é", "中", "\\n", "²", "9"])).map(
+        "".join
+    )
+)
+def test_a_disguise_changes_letters_and_keeps_what_the_template_asks_for(text: str) -> None:
+    words = ["<think>", "and"]
+    disguise = Disguise(["and", "<think>", " "])
+    assert disguise(text, 3, "content") == disguised_slowly(text, words, 0xF0000 + 4 * 64 + 32)
+    as_json = disguise(text, 3, "content", as_json=True)
+    assert as_json == disguised_slowly(text, words, 0xF0000 + 4 * 64 + 32, escapes=("\\n",))
+    assert disguise(text, 0, "name") == text
+
+
+def test_a_disguise_of_one_text() -> None:
+    told = Disguise(["and"])("B and Andy_1!", 0, "reasoning_content")
+    # Code points modulo 31: B 4; A 3, n 17, d 7, y 28; 1 18.
+    assert told == "\U000f0044 and \U000f0043\U000f0051\U000f0047\U000f005c_\U000f0052!"

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from sftcli.conversation import Message
@@ -110,8 +111,8 @@ class Disguise:
     """
 
     def __init__(self, spoken_of: list[str]) -> None:
-        words = sorted({word for word in spoken_of if word.strip()}, key=len, reverse=True)
-        kept = "|".join(map(re.escape, words)) or "(?!)"
+        self._words = sorted({word for word in spoken_of if word.strip()}, key=len, reverse=True)
+        kept = "|".join(map(re.escape, self._words)) or "(?!)"
         self._letters = re.compile(f"({kept})|[^\\W_]+")
         escapes = r"\\u[0-9a-f]{4}|\\[bfnrt\"\\/]"
         self._json_letters = re.compile(f"({kept}|{escapes})|[^\\W_]+")
@@ -121,8 +122,26 @@ class Disguise:
         if field not in ("content", "reasoning_content"):
             return text
         base = 0xF0000 + (turn % 1000 + 1) * 64 + (32 if field == "content" else 0)
+        change = _change(base)
+        if not (as_json and "\\" in text) and not any(word in text for word in self._words):
+            return text.translate(change)  # the same, and many times faster than word by word
 
-        def change(match: re.Match[str]) -> str:
-            return match[0] if match[1] else "".join(chr(base + ord(char) % 31) for char in match[0])
+        def changed(match: re.Match[str]) -> str:
+            return match[0] if match[1] else match[0].translate(change)
 
-        return (self._json_letters if as_json else self._letters).sub(change, text)
+        return (self._json_letters if as_json else self._letters).sub(changed, text)
+
+
+class _Change(dict[int, int]):
+    """For str.translate: what letters and digits become, whose disguise begins at `base`."""
+
+    def __init__(self, base: int) -> None:
+        super().__init__()
+        self._base = base
+
+    def __missing__(self, code: int) -> int:
+        self[code] = changed = self._base + code % 31 if chr(code).isalnum() else code
+        return changed
+
+
+_change = lru_cache(maxsize=16)(_Change)  # each grows by the characters that it meets

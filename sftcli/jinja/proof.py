@@ -13,6 +13,7 @@ from sftcli.jinja.program import Program
 from sftcli.jinja.spans import Prover, Span, UnprovenError, marked_spans
 from sftcli.render import with_system
 
+_NO_HOLE = Hole(0, 0, 0, "")
 _SOMEBODY = 1 << 40  # the turn of a message that is made up to see how a conversation goes on
 
 
@@ -134,19 +135,20 @@ def check_places(program: Program, row: Row) -> None:
     at = 0
     for hole in row.layout.holes:
         between = row.layout.text[at : hole.start]
-        if not text.startswith(between, at) or not text.startswith(
-            _disguised(program, row, hole), hole.start
-        ):
+        if not text.startswith(between, at) or not _stands_disguised(program, row, hole, text):
             raise _misplaced(program, hole.turn)
         at = hole.stop
     if text[at:] != row.layout.text[at:]:
         raise _misplaced(program, -1)
 
 
-def _disguised(program: Program, row: Row, hole: Hole) -> tuple[str, str]:
-    text = row.layout.text[hole.start : hole.stop]
-    plain = program.disguise(text, hole.turn, hole.field)
-    return plain, program.disguise(text, hole.turn, hole.field, as_json=True)
+def _stands_disguised(program: Program, row: Row, hole: Hole, text: str) -> bool:
+    """Whether the hole's own text stands in its place with other letters, as it is or in JSON."""
+    own, at = row.layout.text[hole.start : hole.stop], hole.start
+    return any(
+        text.startswith(program.disguise(own, hole.turn, hole.field, as_json=as_json), at)
+        for as_json in (False, True)
+    )
 
 
 def _misplaced(program: Program, turn: int) -> RecordError:
@@ -193,17 +195,17 @@ def _dropped(turn: int, what: str, path: tuple[str | int, ...]) -> RecordError:
 
 def starts_given(row: Row, prompt_ends: Mapping[str, int]) -> tuple[int, ...]:
     """For each assistant turn, with which of a generation prompt's ends its data begins, if any."""
-    starts: dict[int, str] = {}
+    text, ends = row.layout.text, tuple(prompt_ends)
+    first: dict[int, Hole] = {}
     for hole in row.layout.holes:
-        starts.setdefault(hole.turn, row.layout.text[hole.start : hole.stop])
-    return tuple(
-        next(
-            (
-                number
-                for end, number in prompt_ends.items()
-                if starts.get(row.first + index, "").startswith(end)
-            ),
-            0,
-        )
-        for index in row.assistants
-    )
+        first.setdefault(hole.turn, hole)
+    found = []
+    for index in row.assistants:
+        hole = first.get(row.first + index, _NO_HOLE)
+        if text.startswith(ends, hole.start, hole.stop):
+            found.append(
+                next(prompt_ends[end] for end in ends if text.startswith(end, hole.start, hole.stop))
+            )
+        else:
+            found.append(0)
+    return tuple(found)
