@@ -110,10 +110,12 @@ class ChatTemplate:
         return {end: number for number, end in enumerate(ends, 1)}
 
     def render_row(self, conversation: Conversation, policy: MaskPolicy, system: str | None) -> Rendered:
-        """Lay a conversation out. Raises RecordError where it is refused or a span is not proven.
+        """Lay a conversation out. Raises RecordError where it is refused or a span is not proven, and
+        TemplateError where the template passes its limits for any conversation.
 
         `system` stands in where the record has no system message of its own.
         """
+        self.program.check_limits()
         row = self._proof.lay_out(self.program, conversation, system)
         key = self._kind(row, policy)
         plan = self._plans.get(key)

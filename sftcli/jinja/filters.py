@@ -10,9 +10,8 @@ from typing import Any
 
 from jinja2 import pass_environment
 from jinja2.exceptions import TemplateRuntimeError
-from jinja2.filters import do_format, make_attrgetter
+from jinja2.filters import make_attrgetter
 
-from sftcli.jinja.budget import MAX_CHARS, LimitError, check_format
 from sftcli.jinja.formatting import dumps, percent, to_text
 from sftcli.jinja.tracked import as_tracked, concat
 
@@ -47,11 +46,7 @@ def _replace(value: Any, old: Any, new: Any, count: int | None = None) -> str:
 def _join(environment: Any, value: Iterable[Any], d: str = "", attribute: str | int | None = None) -> str:
     if attribute is not None:
         value = map(make_attrgetter(environment, attribute), value)
-    texts = [to_text(item) for item in value]
-    between = to_text(d)
-    if len(between) * len(texts) > MAX_CHARS:
-        raise LimitError("a joined text passes the limit")
-    return as_tracked(between).join(texts)
+    return as_tracked(to_text(d)).join([to_text(item) for item in value])
 
 
 def _indent(value: Any, width: int | str = 4, first: bool = False, blank: bool = False) -> str:
@@ -69,14 +64,7 @@ def _indent(value: Any, width: int | str = 4, first: bool = False, blank: bool =
 def _format(value: Any, *values: Any, **named: Any) -> str:
     if values and named:
         raise TemplateRuntimeError("can't handle positional and keyword arguments at the same time")
-    check_format(to_text(value), (*values, *named.values()))
     return percent(to_text(value), named or values)
-
-
-def plain_format(value: Any, *values: Any, **named: Any) -> str:
-    """Jinja's own, with its widths bounded."""
-    check_format(str(value), (*values, *named.values()))
-    return do_format(value, *values, **named)
 
 
 def _refused(name: str) -> Filter:

@@ -13,11 +13,13 @@ from sftcli.errors import RecordError, TemplateError
 from sftcli.jinja.budget import LimitError
 from sftcli.jinja.data import Disguise, Shape, TextOf, template_messages, template_tools, tracked_text
 from sftcli.jinja.filters import CASE, MARKUP
+from sftcli.jinja.guards import GUARDS
 from sftcli.jinja.layout import Layout, Markers, read_layout
 from sftcli.jinja.sandbox import CompiledTemplate, PlainEnvironment, RefusalError, TrackedEnvironment
 from sftcli.jinja.tracked import UntrackableError
 
-_MAX_SOURCE = 1 << 20
+_MAX_SOURCE = 1 << 18  # characters; the longest in use have some 30,000
+_MAX_REASON = 1_000
 
 
 class Program:
@@ -30,6 +32,7 @@ class Program:
         self._variables, self._today = dict(variables), today
         if len(source) > _MAX_SOURCE:
             raise TemplateError(f"template {name!r}: is longer than {_MAX_SOURCE} characters")
+        self._excess = ""  # what limit it passes for a conversation of two words
         self.tracked = self._compiled(TrackedEnvironment(today))
 
     def _compiled(self, environment: PlainEnvironment) -> CompiledTemplate:
@@ -40,7 +43,8 @@ class Program:
         except RecursionError:
             raise TemplateError(f"template {self.name!r}: is nested too deeply") from None
         except (jinja2.TemplateError, SyntaxError, MemoryError, ValueError) as problem:
-            raise TemplateError(f"template {self.name!r}: cannot be compiled: {problem}") from None
+            reason = str(problem)[:_MAX_REASON] or "it needs too much memory"
+            raise TemplateError(f"template {self.name!r}: cannot be compiled: {reason}") from None
 
     @cached_property
     def plain(self) -> CompiledTemplate:
@@ -75,6 +79,8 @@ class Program:
     def _asked_for(self) -> Iterator[str]:
         """The texts that it compares with, looks for, or hands to a function."""
         for node in self._tree.find_all((nodes.Compare, nodes.Call, nodes.Filter, nodes.Test)):
+            if isinstance(node, nodes.Filter) and node.name in GUARDS:
+                continue
             for const in node.find_all(nodes.Const):
                 if isinstance(const.value, str):
                     yield const.value
@@ -88,6 +94,11 @@ class Program:
         shapes += [Shape(content.content, "json"), Shape(content.content, "json", "none")]
         return next((shape for shape in shapes if self._shows_calls(shape)), content)
 
+    def check_limits(self) -> None:
+        """Raise TemplateError where no conversation is small enough for it."""
+        if self.shape and self._excess:
+            raise TemplateError(self._excess)
+
     def _shows_texts(self, shape: Shape) -> bool:
         layout = self._tried([Message("user", "Hi"), Message("assistant", "Yes")], shape)
         return layout is not None and {0, 1} <= {hole.turn for hole in layout.holes}
@@ -100,7 +111,9 @@ class Program:
     def _tried(self, messages: list[Message], shape: Shape) -> Layout | None:
         try:
             return read_layout(self.run(self.tracked, template_messages(messages, 0, shape, tracked_text)))
-        except RecordError:
+        except RecordError as problem:
+            if problem.code == "template_limit":
+                self._excess = problem.message
             return None
 
     def render_plain(
@@ -133,4 +146,5 @@ class Program:
             del problem
         except Exception as problem:  # a template is a program of its own
             code, reason = "template_error", f"{type(problem).__name__}: {problem}"
+        reason = reason if len(reason) <= _MAX_REASON else f"{reason[:_MAX_REASON]}..."
         raise RecordError(code, f"template {self.name!r}: {reason}")

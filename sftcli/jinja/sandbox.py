@@ -6,7 +6,7 @@ the tracked one is checked against: its text is the template's meaning, by Jinja
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
-from typing import Any
+from typing import Any, cast
 
 import jinja2
 from jinja2 import nodes
@@ -14,16 +14,19 @@ from jinja2.compiler import CodeGenerator
 from jinja2.exceptions import SecurityError, TemplateRuntimeError
 from jinja2.ext import Extension, LoopControlExtension
 from jinja2.parser import Parser
+from jinja2.runtime import Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedFormatter
 from jinja2.utils import Namespace
 
-from sftcli.jinja.budget import Budget, check_format, check_numbers, check_operator
-from sftcli.jinja.filters import OWN, plain_format, plain_tojson
+from sftcli.jinja.budget import COMPARING, Budget, LimitError, check_numbers, check_operator
+from sftcli.jinja.filters import OWN, plain_tojson
 from sftcli.jinja.formatting import brace_format, coarse, to_text
+from sftcli.jinja.guards import COMPARED, CUT, LOOP, SEARCHED, set_guards
 from sftcli.jinja.origin import NOBODY, Origin, merged
 from sftcli.jinja.tracked import Tracked, as_tracked, concat, made, runs_of
 
-_LOOP = "sftcli_loop"
+_LONGEST_DATE = 200  # the format of a date
+Test = Callable[..., bool]
 _DICT_METHODS = frozenset(dir(dict))
 
 
@@ -83,7 +86,7 @@ def _lipsum(*args: Any, **kwargs: Any) -> None:
 
 
 class _Generator(CodeGenerator):
-    """Jinja's compiler, with text made where it can be tracked."""
+    """Jinja's compiler, with text made where it can be counted and tracked."""
 
     def _output_child_pre(self, node: nodes.Expr, frame: Any, finalize: Any) -> None:
         self.write("environment.to_text(")
@@ -103,34 +106,68 @@ class PlainEnvironment(ImmutableSandboxedEnvironment):
     """transformers' environment, with a fixed date and bounds for hostile templates."""
 
     intercepted_binops = frozenset(("*", "**", "%", "+"))
+    code_generator_class = _Generator
 
     def __init__(self, today: date) -> None:
         super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, LoopControlExtension])
-        self.budget = Budget()
+        self.budget = budget = Budget()
+        self.concat = self.joined  # type: ignore[method-assign]
         self.filters["tojson"] = plain_tojson
-        self.filters["format"] = plain_format
         self.filters["random"] = OWN["random"]
-        self.filters = {name: self.budget.filter(function) for name, function in self.filters.items()}
-        self.filters[_LOOP] = self.budget.loop
+        self.filters = {name: budget.filter(name, function) for name, function in self.filters.items()}
+        self.tests |= {name: budget.test(cast("Test", self.tests[name])) for name in COMPARING}
+        self._guards = {
+            LOOP: budget.loop,
+            COMPARED: budget.compared,
+            SEARCHED: budget.searched,
+            CUT: budget.cut,
+        }
+        self.filters |= self._guards
+        self._today = today
         self.globals.update(
             raise_exception=_raise_exception,
-            strftime_now=today.strftime,
+            strftime_now=self._strftime,
             dict=_Dict(),
             namespace=_Namespace,
             lipsum=_lipsum,
         )
 
+    def _strftime(self, text: str) -> str:
+        if len(text) > _LONGEST_DATE:
+            raise LimitError(f"the format of a date passes the limit of {_LONGEST_DATE} characters")
+        return self._today.strftime(text)
+
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
-        for loop in tree.find_all(nodes.For):
-            loop.iter = nodes.Filter(loop.iter, _LOOP, [], [], None, None, lineno=loop.lineno)
+        set_guards(tree)
         return tree
+
+    def to_text(self, value: Any) -> str:
+        """A value as it is laid down, where it is no text yet."""
+        if isinstance(value, str):
+            return value
+        self.budget.make_room(self.budget.weigh(value))
+        return self._text_of(value)
+
+    def _text_of(self, value: Any) -> str:
+        return str(value)
+
+    def joined(self, parts: Iterable[Any]) -> str:
+        texts = [part if isinstance(part, str) else self.to_text(part) for part in parts]
+        self.budget.lay_down(sum(map(len, texts)))
+        return self._laid(texts)
+
+    def _laid(self, texts: list[str]) -> str:
+        return "".join(texts)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         if operator == "+" and isinstance(left, str) and isinstance(right, str):
             self.budget.lay_down(len(left) + len(right))
             return left + right
-        check_operator(operator, left, right)
+        if operator == "%" and isinstance(left, str):
+            self.budget.format(left, right if isinstance(right, tuple) else (right,), "%")
+        else:
+            self.budget.step(check_operator(operator, left, right))
         result = self.binop_table[operator](left, right)
         if isinstance(result, str):
             self.budget.lay_down(len(result))
@@ -138,9 +175,16 @@ class PlainEnvironment(ImmutableSandboxedEnvironment):
 
     def call(self, context: Any, function: Any, /, *values: Any, **named: Any) -> Any:
         self.budget.step(4)  # a macro's call costs some twenty times a loop's turn
-        if isinstance(getattr(function, "__self__", None), str):
-            check_numbers((*values, *named.values()))
-            self.budget.step(len(function.__self__) >> 6)
+        owner = getattr(function, "__self__", None)
+        if isinstance(owner, str):
+            values = self.budget.method(owner, function.__name__, values, named)
+        elif not isinstance(function, Macro):
+            if isinstance(owner, (int, bytes)):
+                check_numbers((*values, *named.values()))
+            elif isinstance(owner, (list, tuple, dict)):
+                self.budget.cut(owner)
+            for value in values:
+                self.budget.compared(value)
         result = super().call(context, function, *values, **named)
         if isinstance(result, str):
             self.budget.lay_down(len(result))
@@ -152,7 +196,7 @@ class PlainEnvironment(ImmutableSandboxedEnvironment):
             return None
 
         def run(*values: Any, **named: Any) -> str:
-            check_format(value.__self__, (*values, *named.values()))
+            self.budget.format(value.__self__, (*values, *named.values()), "{")
             return wrapped(*values, **named)
 
         return run
@@ -161,25 +205,19 @@ class PlainEnvironment(ImmutableSandboxedEnvironment):
 class TrackedEnvironment(PlainEnvironment):
     """The same environment over Tracked: the text it renders knows whose each character is."""
 
-    code_generator_class = _Generator
-
     def __init__(self, today: date) -> None:
         super().__init__(today)
-        self.concat = self.joined  # type: ignore[method-assign]
         self.block = 0
-        own = {name: self.budget.filter(function) for name, function in OWN.items()}
+        own = {name: self.budget.filter(name, function) for name, function in OWN.items()}
         self.filters = {name: own.get(name) or _followed(function) for name, function in self.filters.items()}
-        self.filters[_LOOP] = self.budget.loop
-        self.globals["strftime_now"] = _followed(today.strftime)
+        self.filters |= self._guards
+        self.globals["strftime_now"] = _followed(self._strftime)
 
-    def joined(self, parts: Iterable[Any]) -> str:
-        texts = [part if isinstance(part, str) else to_text(part) for part in parts]
-        self.budget.lay_down(sum(map(len, texts)))
+    def _text_of(self, value: Any) -> str:
+        return to_text(value)
+
+    def _laid(self, texts: list[str]) -> str:
         return concat(texts)
-
-    @staticmethod
-    def to_text(value: Any) -> str:
-        return value if isinstance(value, str) else to_text(value)
 
     def marked(self, text: str) -> str:
         """The text of one generation block, which every run of it remembers."""
@@ -223,7 +261,7 @@ class TrackedEnvironment(PlainEnvironment):
         def run(*values: Any, **named: Any) -> str:
             if is_map:
                 named, values = values[0], ()
-            check_format(owner, (*values, *named.values()))
+            self.budget.format(owner, (*values, *named.values()), "{")
             return brace_format(formatter, owner, values, named)
 
         return run
