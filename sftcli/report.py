@@ -12,7 +12,7 @@ from sftcli.batch import Rows, TokenBatch
 from sftcli.errors import InternalError, Reject
 from sftcli.layout.pad import Padding
 from sftcli.pack import LeftOut
-from sftcli.read import LineBlock
+from sftcli.read import InputLine, LineBlock
 
 # The reason of records for which their source's share has no room.
 MIX_WEIGHT = "mix_weight"
@@ -31,7 +31,7 @@ class SplitReport:
     each reason in `dropped`, `first_rejects` the first bad record of each reason. `warned` counts what
     the selected rules found beside these, by code; `first_warned` is the first place. `straddles` counts
     the tokens across a mask boundary, masked and trained. `longest` is the longest record that is written,
-    in tokens, `longest_place` where it came from. `packed_length` is the most tokens of a packed row, None
+    in tokens, `longest_at` where it came from. `packed_length` is the most tokens of a packed row, None
     where nothing is packed; `untrained_rows` are packed rows that were not written since nothing in them is
     trained, with `untrained_tokens` in them. `cut_rows` were too long and are written as `truncation`
     shortened them, without `cut_tokens` of their tokens. `given_rows` are the rows before they are packed or
@@ -48,7 +48,7 @@ class SplitReport:
     trained_tokens: int = 0
     padding: int = 0
     longest: int = 0
-    longest_place: str = ""
+    longest_at: InputLine | str = ""
     input_bytes: int = 0
     control_text_rows: int = 0
     packed_length: int | None = None
@@ -66,6 +66,11 @@ class SplitReport:
     warned: Counter[str] = field(default_factory=Counter)
     first_warned: dict[str, str] = field(default_factory=dict)
     rejects: list[Reject] = field(default_factory=list)
+
+    @property
+    def longest_place(self) -> str:
+        """File and line of the longest record; in a large file its lines are counted for it."""
+        return str(self.longest_at)
 
     @property
     def records(self) -> int:
@@ -104,7 +109,7 @@ class SplitReport:
         if len(batch) and int(batch.lengths.max()) > self.longest:
             row = int(batch.lengths.argmax())
             self.longest = int(batch.lengths[row])
-            self.longest_place = f"{block.file}:{block.first_line + int(batch.line[row])}"
+            self.longest_at = block.input_line(int(batch.line[row]))
 
     def count_cut(self, truncation: str, rows: int, tokens: int) -> None:
         """Add rows that are written shorter than they were, and the tokens that this left out."""
@@ -145,7 +150,7 @@ class SplitReport:
         ):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         if other.longest > self.longest:
-            self.longest, self.longest_place = other.longest, other.longest_place
+            self.longest, self.longest_at = other.longest, other.longest_at
         self.packed_length = self.packed_length or other.packed_length
         self.truncation = self.truncation or other.truncation
         self.straddles += other.straddles

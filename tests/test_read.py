@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from sftcli.errors import EnvironmentFault, FileError
 from sftcli.plan import Split, plan_splits
-from sftcli.read import LINE_TOO_LONG, LineBlock, read_blocks
+from sftcli.read import LINE_TOO_LONG, InputLine, LineBlock, read_blocks
 
 BOM = b"\xef\xbb\xbf"
 Lines = list[tuple[int, int, bytes]]  # number, byte, line
@@ -49,6 +49,8 @@ def read(name: str, block_bytes: int = 1 << 20, split_size: int = 1 << 20, max_l
         for block in read_blocks(split, block_bytes, max_line):
             assert block.file == name
             places = enumerate(block.lines)
+            where = [str(block.head(0).input_line(index)) for index in range(len(block.lines))]
+            assert where == [f"{name}:{block.first_line + index}" for index in range(len(block.lines))]
             found += [(block.first_line + index, block.byte_of(index), line) for index, line in places]
     return found
 
@@ -140,10 +142,14 @@ def test_head_is_a_block_of_the_first_lines() -> None:
 def test_lines_are_counted_only_when_asked_for() -> None:
     splits = plan_splits([write(b"1\n2\n3\n4\n")], 4)
     (block,) = read_blocks(splits[1])
+    place = block.input_line(1)
+    assert place == ("a.jsonl", 4, 2)
+    assert str(place) == "a.jsonl:4"
     os.truncate("a.jsonl", 2)
     assert block.first_line == 2, "counted at the first call"
     Path("a.jsonl").unlink()
     assert block.first_line == 2, "and only once"
+    assert str(InputLine("-", 0, 7)) == "-:7", "nothing is read for the first split"
 
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,10 +146,10 @@ def _count(
     lengths = spill.facts["length"][kept]
     counts.examples = len(kept)
     counts.straddles = spill.facts["straddles"][kept].sum(axis=0, dtype=np.int64)
-    counts.longest, counts.longest_place = 0, ""
+    counts.longest, counts.longest_at = 0, ""
     if len(kept):
         longest = int(lengths.argmax())
-        counts.longest, counts.longest_place = int(lengths[longest]), places.of(int(kept[longest]))
+        counts.longest, counts.longest_at = int(lengths[longest]), places.of(int(kept[longest]))
     often = stands[stands > 0]
     source.given = Given(int(often.sum()), int(often @ lengths), int(often @ spill.facts["trained"][kept]))
 

@@ -13,13 +13,21 @@ from collections.abc import Iterator
 from sftcli.errors import EnvironmentFault
 from sftcli.plan import Split
 from sftcli.read.array import array_blocks
-from sftcli.read.block import LINE_TOO_LONG, MAX_LINE_BYTES, LineBlock, is_blank
+from sftcli.read.block import LINE_TOO_LONG, MAX_LINE_BYTES, InputLine, LineBlock, is_blank
 from sftcli.read.lines import line_blocks
 from sftcli.read.parquet import parquet_blocks
 from sftcli.read.sniff import HEAD_BYTES, check_head, is_array
 from sftcli.read.source import lines_before, open_pieces
 
-__all__ = ["BLOCK_BYTES", "LINE_TOO_LONG", "MAX_LINE_BYTES", "LineBlock", "is_blank", "read_blocks"]
+__all__ = [
+    "BLOCK_BYTES",
+    "LINE_TOO_LONG",
+    "MAX_LINE_BYTES",
+    "InputLine",
+    "LineBlock",
+    "is_blank",
+    "read_blocks",
+]
 
 # Large enough to tokenize many texts at once, small enough for the arrays to stay in the cache.
 BLOCK_BYTES = 1 << 20

@@ -10,7 +10,7 @@ from sftcli.errors import FileError
 from sftcli.json_nesting import Nesting
 from sftcli.json_text import DECODE_ERRORS, first_fault
 from sftcli.read.block import LINE_TOO_LONG, LineBlock
-from sftcli.read.lines import UTF8_BOM
+from sftcli.read.sniff import UTF8_BOM
 
 _decode = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _COMMA = ord(",")

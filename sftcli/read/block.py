@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from sftcli.read.source import lines_before
 
 MAX_LINE_BYTES = 64 << 20
 # Stands in for a line over the limit, which is streamed past and not kept. It is no JSON, so that
@@ -12,6 +15,21 @@ LINE_TOO_LONG = b"\0line too long"
 def is_blank(line: bytes) -> bool:
     """Whether a line holds nothing but what JSON calls white space."""
     return not line or (line.isspace() and not line.strip(b" \t\r\n"))
+
+
+class InputLine(NamedTuple):
+    """Line `line`, from 1, of the split of `file` that begins at byte `split_start`.
+
+    As text it is the line of the file: only then are the lines before the split counted, for which they
+    must be read. Raises OSError where that is not possible.
+    """
+
+    file: str
+    split_start: int
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{lines_before(self.file, self.split_start) + self.line}"
 
 
 @dataclass(slots=True)
@@ -26,7 +44,8 @@ class LineBlock:
     In a JSON array a line is one element of the array, and its number the element's, from 1. In
     Parquet it is one row, written as JSON; its byte offset is 0.
 
-    `whole` is what the lines were split from, where nothing was taken off them.
+    `split_start` is the byte at which the split begins that the lines are of. `whole` is what the lines
+    were split from, where nothing was taken off them.
     """
 
     file: str
@@ -35,6 +54,7 @@ class LineBlock:
     line_in_split: int = 0
     widths: list[int] | None = None
     break_bytes: int | None = field(default=1, repr=False, compare=False)
+    split_start: int = 0
     lines_before: Callable[[], int] = field(default=lambda: 0, repr=False, compare=False)
     whole: bytes | None = field(default=None, repr=False, compare=False)
 
@@ -46,6 +66,10 @@ class LineBlock:
         only messages need the number, and a run without bad records should not pay for it.
         """
         return self.lines_before() + self.line_in_split + 1
+
+    def input_line(self, index: int) -> InputLine:
+        """Line `index` of this block, which may have been taken out of it since."""
+        return InputLine(self.file, self.split_start, self.line_in_split + index + 1)
 
     @property
     def width(self) -> int:

@@ -4,8 +4,7 @@ import functools
 from collections.abc import Callable, Iterable, Iterator
 
 from sftcli.read.block import LINE_TOO_LONG, LineBlock
-
-UTF8_BOM = b"\xef\xbb\xbf"
+from sftcli.read.sniff import UTF8_BOM
 
 
 def line_blocks(
@@ -30,7 +29,7 @@ def line_blocks(
         too_long = held_size and held_size + piece.find(b"\n") > max_line_bytes
         body = piece[:end] if too_long or not held else b"".join([*held, memoryview(piece)[:end]])
         block = _block(body, held_size if too_long else 0, file, position, number)
-        block.lines_before = lines_before
+        block.split_start, block.lines_before = first_byte, lines_before
         yield block
         number += len(block.lines)
         position += held_size + end + 1
@@ -41,7 +40,7 @@ def line_blocks(
         block = _block(b"".join(held), lost, file, position, number)
         block.widths = [position + held_size - block.first_byte]
         block.break_bytes = 0
-        block.lines_before = lines_before
+        block.split_start, block.lines_before = first_byte, lines_before
         yield block
 
 

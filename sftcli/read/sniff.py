@@ -9,9 +9,9 @@ import msgspec
 
 from sftcli.errors import FileError
 from sftcli.plan import STDIN
-from sftcli.read.lines import UTF8_BOM
 
 HEAD_BYTES = 64 << 10
+UTF8_BOM = b"\xef\xbb\xbf"
 
 # First bytes, the suffix that makes us unpack it, and the program that does.
 _COMPRESSED = {

@@ -16,7 +16,7 @@ from sftcli.parse import column_of
 from sftcli.parse.failure import Names
 from sftcli.plan import STDIN, plan_splits
 from sftcli.read import LINE_TOO_LONG, LineBlock, is_blank, read_blocks
-from sftcli.read.lines import UTF8_BOM
+from sftcli.read.sniff import UTF8_BOM
 from sftcli.validate.formats import FileJudges, JudgeMaker
 from sftcli.validate.judge import Good
 from sftcli.validate.place import column_in, end_of_value
