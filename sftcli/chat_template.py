@@ -134,14 +134,16 @@ class ChatTemplate:
     def _kind(self, row: "Row", policy: MaskPolicy) -> Hashable:
         """What rows have in common whose pieces are laid out alike, so that one proof serves them all."""
         messages = tuple(
-            (
-                message.role,
-                message.trained,
-                not message.content.strip(),
-                not (message.reasoning_content or "").strip(),
-                len(message.tool_calls or ()),
-            )
-            for message in row.messages
+            [
+                (
+                    message.role,
+                    message.trained,
+                    not message.content or message.content.isspace(),
+                    not message.reasoning_content or message.reasoning_content.isspace(),
+                    len(message.tool_calls or ()),
+                )
+                for message in row.messages
+            ]
         )
         given = self._proof.starts_given(row, self._prompt_ends) if self._prompt_ends else ()
         return row.layout.skeleton(), messages, given, row.first, policy
