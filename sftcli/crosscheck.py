@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
 import numpy as np
 
 from sftcli.batch import TokenBatch
@@ -11,7 +12,7 @@ from sftcli.encode import encode_runs
 from sftcli.engine import Engine, FastEngine, ReferenceEngine, fast_engine_refusal
 from sftcli.errors import TokenizerError
 from sftcli.fastload import WORTH_LOADING, begin_loading
-from sftcli.rendered import Rendered
+from sftcli.rendered import Piece, Rendered
 from sftcli.runs import RunBuilder
 from sftcli.tokenizer import Tokenizer
 
@@ -119,11 +120,25 @@ def _same(one: TokenBatch, two: TokenBatch) -> bool:
 
 
 def _first(sample: Sequence[Rendered]) -> list[Rendered]:
+    """The first rows, of which the first is cut where it alone is too much: the reference is slow."""
     rows: list[Rendered] = []
     chars = 0
     for row in sample[:_SAMPLE_ROWS]:
         chars += len(row.text)
-        if rows and chars > _SAMPLE_CHARS:
-            break
+        if chars > _SAMPLE_CHARS:
+            return rows or [_head(row, _SAMPLE_CHARS)]
         rows.append(row)
     return rows
+
+
+def _head(row: Rendered, chars: int) -> Rendered:
+    """The row's first pieces, of at most so many characters: the last piece is cut where it is data."""
+    pieces: list[Piece] = []
+    for piece in row.pieces:
+        if len(piece.text) > chars:
+            if piece.content:
+                pieces.append(msgspec.structs.replace(piece, text=piece.text[:chars]))
+            break
+        pieces.append(piece)
+        chars -= len(piece.text)
+    return Rendered.of(pieces)

@@ -44,9 +44,11 @@ def encode_runs(runs: Runs, engine: Engine) -> TokenBatch:
     counts = np.ones(len(is_text), np.int64)
     text_segments = np.flatnonzero(is_text)
     counts[text_segments], across = _tokens_per_segment(encoded, segment_stops[text_segments])
+    firsts = as_offsets(counts)
+    ids = np.empty(firsts[-1], np.int32)
     in_run = np.repeat(is_text, counts)
-    ids = np.empty(len(in_run), np.int32)
-    ids[in_run], ids[~in_run] = encoded.ids, runs.token[~is_text]
+    ids[in_run], ids[firsts[:-1][~is_text]] = encoded.ids, runs.token[~is_text]
+    del in_run
     piece, trained = np.repeat(runs.piece, counts), np.repeat(runs.trained, counts)
     offsets = as_offsets(counts)[as_offsets(runs.row_segments)]
 
@@ -54,13 +56,13 @@ def encode_runs(runs: Runs, engine: Engine) -> TokenBatch:
     across = np.unique(across)
     if len(across):
         spans = _Spans(runs, encoded, segment_stops)
-        places = np.flatnonzero(in_run)
-        for token_index in spans.over_mask_boundaries(across):
+        places = _places(across, counts, text_segments)
+        over = spans.over_mask_boundaries(across)
+        for token_index, place in zip(across[over].tolist(), places[over].tolist(), strict=True):
             owner = spans.owner(token_index)
-            place = int(places[token_index])
             piece[place], trained[place] = runs.piece[owner], runs.trained[owner]
             straddling.append(place)
-        across = np.stack((places[across], spans.last_pieces(across)), axis=1)
+        across = np.stack((places, spans.last_pieces(across)), axis=1)
     return TokenBatch(
         ids=ids,
         offsets=offsets,
@@ -79,10 +81,19 @@ def _tokens_per_segment(encoded: Encoded, stops: Ints) -> tuple[Ints, Ints]:
 
     `stops` are the segments' ends in bytes. A token belongs to the segment of its first byte.
     """
-    inside = np.searchsorted(encoded.stops, stops, "right")  # tokens that end by then
-    across = inside < len(encoded.starts)
-    across[across] = encoded.starts[inside[across]] < stops[across]
+    # Tokens that end by then. Values of another type would have all stops copied.
+    inside = np.searchsorted(encoded.stops, stops.astype(encoded.stops.dtype), "right")
+    across = inside < len(encoded.stops)
+    across[across] = encoded.starts(inside[across]) < stops[across]
     return np.diff(inside + across, prepend=0), inside[across]
+
+
+def _places(tokens: Ints, counts: Ints, text_segments: Ints) -> Ints:
+    """Where tokens of the text stand among all tokens, of which each segment has `counts`."""
+    in_text = as_offsets(counts[text_segments])
+    segment = np.searchsorted(in_text, tokens, "right") - 1
+    found: Ints = tokens - in_text[segment] + as_offsets(counts)[text_segments[segment]]
+    return found
 
 
 class _Spans:
@@ -94,15 +105,15 @@ class _Spans:
         self._segment_stops = segment_stops
         self._run_stops = np.cumsum(runs.sizes)
 
-    def over_mask_boundaries(self, tokens: Ints) -> list[int]:
-        """Those of the tokens that hold text of trained and of untrained segments."""
-        first = np.searchsorted(self._segment_stops, self._encoded.starts[tokens], "right")
+    def over_mask_boundaries(self, tokens: Ints) -> npt.NDArray[np.bool_]:
+        """Which of the tokens hold text of trained and of untrained segments."""
+        first = np.searchsorted(self._segment_stops, self._encoded.starts(tokens), "right")
         last = np.searchsorted(self._segment_stops, self._encoded.stops[tokens], "left")
         has_text = self._runs.size > 0
         texts, trained = as_offsets(has_text), as_offsets(has_text & self._runs.trained)
         inside = texts[last + 1] - texts[first]
         trained_inside = trained[last + 1] - trained[first]
-        found: list[int] = tokens[(trained_inside > 0) & (trained_inside < inside)].tolist()
+        found: npt.NDArray[np.bool_] = (trained_inside > 0) & (trained_inside < inside)
         return found
 
     def last_pieces(self, tokens: Ints) -> Ints:
@@ -115,7 +126,8 @@ class _Spans:
 
         It is masked, unless its untrained part is only white space.
         """
-        start, stop = int(self._encoded.starts[token]), int(self._encoded.stops[token])
+        stop = int(self._encoded.stops[token])
+        start = stop - int(self._encoded.lengths[token])
         first = int(np.searchsorted(self._segment_stops, start, "right"))
         last = int(np.searchsorted(self._segment_stops, stop, "left"))
         inside = [index for index in range(first, last + 1) if self._runs.size[index]]

@@ -4,7 +4,7 @@ import json
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,20 +17,26 @@ if TYPE_CHECKING:
     import fastokens
 
 Ints = npt.NDArray[np.int64]
+Places = npt.NDArray[np.signedinteger[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """N texts, T tokens. ids: int32[T]. ends: int64[N], one past each text's last token.
 
-    starts, stops: int64[T], each token's bytes in the UTF-8 of all texts laid end to end; both
-    never fall. Tokens that share a character (split emoji) may all claim the whole of it.
+    lengths, stops: int32[T], or int64[T] where the texts are very long: the size of each token in
+    bytes, and where it stops in the UTF-8 of all texts laid end to end. Neither starts nor stops ever
+    fall. Tokens that share a character (split emoji) may all claim the whole of it.
     """
 
     ids: npt.NDArray[np.int32]
     ends: Ints
-    starts: Ints
-    stops: Ints
+    lengths: Places
+    stops: Places
+
+    def starts(self, tokens: Ints | slice = slice(None)) -> Ints:
+        """int64: where each of the tokens starts."""
+        return (self.stops[tokens] - self.lengths[tokens]).astype(np.int64)
 
 
 class Engine(Protocol):
@@ -44,6 +50,8 @@ class Engine(Protocol):
         """
 
 
+# Texts of so many bytes have places of 32 bits, also where they are longer once they are normalized.
+_SMALL = 1 << 29
 # Stands for "a control token was here" where a tokenizer treats the start of a text differently.
 _SENTINEL = "\U000f5f7c\U000f5f7d"
 
@@ -109,11 +117,12 @@ class ReferenceEngine:
             spans.append(span + start)
         ends = np.cumsum([len(row) for row in ids], dtype=np.int64)
         flat = np.concatenate(spans) if spans else np.zeros((0, 2), np.int64)
+        stops = np.maximum.accumulate(flat[:, 1])
         return Encoded(
             ids=np.concatenate(ids) if ids else np.zeros(0, np.int32),
             ends=ends,
-            starts=flat[:, 0],
-            stops=np.maximum.accumulate(flat[:, 1]),
+            lengths=stops - flat[:, 0],
+            stops=stops,
         )
 
     def _refuse_lost_bytes(self, texts: Sequence[str]) -> None:
@@ -177,8 +186,9 @@ class FastEngine:
         ids = np.frombuffer(raw_ids, np.int32)
         ends = np.frombuffer(raw_ends, np.int64)[1:]
         lengths = self._byte_lengths.take(ids)  # twice as fast as indexing
-        stops = np.cumsum(lengths, dtype=np.int64)
-        encoded = Encoded(ids, ends, stops - lengths, stops)
+        # A record may be tens of megabytes of text: every byte for a token counts.
+        stops: Places = np.cumsum(lengths, dtype=np.int32 if sizes.sum() < _SMALL else np.int64)
+        encoded = Encoded(ids, ends, lengths, stops)
         wrong = np.diff(stops[ends - 1], prepend=0) != sizes
         if self._nfc:
             wrong |= np.array([not unicodedata.is_normalized("NFC", text) for text in texts], np.bool_)
@@ -195,8 +205,8 @@ class FastEngine:
         bases = np.cumsum(sizes) - sizes
         # Each text's tokens are counted from its own first byte again, so that a wrong text does
         # not move its neighbours.
-        drift = np.repeat(bases - encoded.starts[ends - counts], counts)
-        starts, stops = encoded.starts + drift, encoded.stops + drift
+        drift = np.repeat(bases - encoded.starts(ends - counts), counts)
+        starts, stops = encoded.starts() + drift, encoded.stops + drift
         for index in np.flatnonzero(wrong).tolist():
             one = self.reference.encode([texts[index]], sizes[index : index + 1], np.zeros(1, np.bool_))
             part = slice(int(ends[index] - counts[index]), int(ends[index]))
@@ -204,8 +214,8 @@ class FastEngine:
                 raise TokenizerError(
                     f"the two engines differ on {texts[index][:80]!r}; use --encoder tokenizers"
                 )
-            starts[part], stops[part] = one.starts + bases[index], one.stops + bases[index]
-        return Encoded(ids, ends, starts, stops)
+            starts[part], stops[part] = one.starts() + bases[index], one.stops + bases[index]
+        return Encoded(ids, ends, stops - starts, stops)
 
 
 def _byte_places(text: str) -> Ints:

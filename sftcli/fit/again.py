@@ -38,7 +38,7 @@ class Again:
         sizes = np.array([len(raw) for raw in raws], np.int64)
         encoded = self._engine.encode(texts, sizes, np.zeros(len(texts), np.bool_))
         # An engine may give shared characters to each of their tokens, or their bytes to one of them.
-        clean = encoded.stops[:-1] == encoded.starts[1:]
+        clean = encoded.stops[:-1] == encoded.starts(slice(1, None))
         found: list[list[int]] = []
         first, base = 0, 0
         for text, raw, end in zip(texts, raws, encoded.ends.tolist(), strict=True):
