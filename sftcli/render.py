@@ -9,7 +9,7 @@ from sftcli.conversation import Conversation, Message, Segment
 from sftcli.errors import RecordError
 from sftcli.mask import MaskPolicy
 from sftcli.rendered import Outline, Piece, Rendered
-from sftcli.templates import PromptTemplate, RoleTemplate, TurnLayout
+from sftcli.templates import Part, PromptTemplate, RoleTemplate, TurnLayout
 
 _ONLY_END = "the answer is empty but for the text of the terminator; drop the record or fill it in"
 
@@ -152,24 +152,24 @@ class PromptRenderer:
         self._policy = policy
         self._system = system
         self._outlines: dict[tuple[object, ...], Outline] = {}
+        self._holes = [_holes((*parts, *template.completion)) for _, parts in template.variants]
+        self._ends_in_a_field = template.completion[-1][1]
 
     def __call__(self, conversation: Conversation) -> Rendered:
         """The row's pieces. Raises RecordError where a field is missing or the answer is empty."""
         template = self._template
         fields = template.fields_of(conversation, self._system)
         wording = template.wording(fields)
-        prompt = template.values(template.variants[wording][1], fields)
-        answer = template.values(template.completion, fields)
+        names, places = self._holes[wording]
+        data = template.values(names, fields)
         notes: tuple[str, ...] = ()
-        last = next((index for index in reversed(range(len(answer))) if answer[index]), 0)
-        if template.completion[last][1] and answer[last].endswith(template.end):
-            answer[last] = answer[last].removesuffix(template.end)
-            notes = ("terminator_in_content",)
-            if not any(answer):
-                raise RecordError("empty_answer", _ONLY_END)
-        texts = prompt + answer
-        empty = [index for index, text in enumerate(texts) if not text] if "" in texts else ()
-        key: tuple[object, ...] = (wording, *empty)
+        if self._ends_in_a_field and (not data[-1] or data[-1].endswith(template.end)):
+            notes = self._drop_end(data)
+        empty: tuple[int, ...] = ()
+        if "" in data:
+            empty = tuple([place for place, text in zip(places, data, strict=True) if not text])
+            data = [text for text in data if text]
+        key: tuple[object, ...] = (wording, empty)
         flags = _NO_FLAGS
         if not conversation.fields:
             asked, answered = conversation.messages[-2:]
@@ -178,9 +178,22 @@ class PromptRenderer:
         outline = self._outlines.get(key)
         if outline is None:
             outline = self._outlines[key] = self._outline(wording, flags, empty)
-        parts = template.variants[wording][1] + template.completion
-        data = [text for text, (_, is_field) in zip(texts, parts, strict=True) if is_field and text]
         return Rendered(outline, data, notes)
+
+    def _drop_end(self, data: list[str]) -> tuple[str, ...]:
+        """An answer that ends in the terminator's text does not get a second one. Returns the notes."""
+        completion, end = self._template.completion, self._template.end
+        first = len(data) - sum(is_field for _, is_field in completion)
+        own = iter(data[first:])
+        answer = [next(own) if is_field else text for text, is_field in completion]
+        last = next((index for index in reversed(range(len(answer))) if answer[index]), 0)
+        if not completion[last][1] or not answer[last].endswith(end):
+            return ()
+        answer[last] = answer[last].removesuffix(end)
+        if not any(answer):
+            raise RecordError("empty_answer", _ONLY_END)
+        data[first:] = [text for text, (_, is_field) in zip(answer, completion, strict=True) if is_field]
+        return ("terminator_in_content",)
 
     def _outline(self, wording: int, flags: Flags, empty: Sequence[int]) -> Outline:
         """The pieces of the template's parts, but those that are `empty`."""
@@ -189,11 +202,17 @@ class PromptRenderer:
         prompt = template.variants[wording][1]
         pieces = [Piece(template.begin, False, policy.everything)] if template.begin else []
         for index, (text, is_field) in enumerate(prompt + template.completion):
-            if index not in empty:
+            if index not in empty and (text or is_field):
                 place = (asked, 0, "user") if index < len(prompt) else (answered, 1, "assistant")
                 pieces.append(Piece("" if is_field else text, is_field, *place))
         end = policy.end_trained("assistant", answered, answered)
         return Outline([*pieces, Piece(template.end, False, end, 1, "assistant")])
+
+
+def _holes(parts: Sequence[Part]) -> tuple[list[str], list[int]]:
+    """The names of the fields among a template's parts, and which parts these are."""
+    places = [index for index, (_, is_field) in enumerate(parts) if is_field]
+    return [parts[index][0] for index in places], places
 
 
 def render_prompt(

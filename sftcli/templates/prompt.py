@@ -2,7 +2,7 @@
 
 import re
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -116,7 +116,8 @@ class PromptTemplate:
         """Which of `variants` this record's fields call for."""
         for index, (when, _) in enumerate(self.variants):
             for name in when:
-                if not _has_text(fields.get(name)):
+                value = fields.get(name)
+                if type(value) is not str or not value:
                     break
             else:
                 return index
@@ -126,22 +127,13 @@ class PromptTemplate:
             "should have no `when`",
         )
 
-    def values(self, parts: tuple[Part, ...], fields: Mapping[str, Any]) -> list[str]:
-        """The parts' texts, with the record's own in the place of the fields' names."""
-        found = []
-        for text, is_field in parts:
-            if not is_field:
-                found.append(text)
-                continue
-            value = fields.get(text)
+    def values(self, names: Sequence[str], fields: Mapping[str, Any]) -> list[str]:
+        """The texts of a record's fields of these names."""
+        found = [fields.get(name) for name in names]
+        for name, value in zip(names, found, strict=True):
             if type(value) is not str:
-                raise _field_error(self.name, text, fields)
-            found.append(value)
-        return found
-
-
-def _has_text(value: object) -> bool:
-    return isinstance(value, str) and value != ""
+                raise _field_error(self.name, name, fields)
+        return found  # type: ignore[return-value]  # each was looked at
 
 
 def _field_error(template: str, name: str, fields: Mapping[str, Any]) -> RecordError:
