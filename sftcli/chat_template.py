@@ -9,7 +9,6 @@ render itself (`sftcli.jinja.tracked`); where turns start and end is proven on i
 from collections.abc import Hashable, Mapping
 from datetime import date
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from zlib import crc32
 
@@ -18,6 +17,7 @@ from sftcli.errors import TemplateError, TokenizerError
 from sftcli.jinja.layout import Markers
 from sftcli.mask import MaskPolicy
 from sftcli.rendered import Rendered
+from sftcli.templates import read_template
 from sftcli.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -168,11 +168,14 @@ def load_chat_template(
     name: str,
     tokenizer: Tokenizer,
     args: Mapping[str, Any] | None = None,
+    raw: bytes | None = None,
     *,
     spans: Spans = "auto",
     injected: Injected = "train",
 ) -> ChatTemplate:
     """The tokenizer's own chat template (`tokenizer`), or the one in a .jinja file.
+
+    `raw` is what is in that file, where somebody has read it.
 
     Raises TemplateError or TokenizerError with what to do next.
     """
@@ -185,11 +188,10 @@ def load_chat_template(
             )
     else:
         try:
-            source = Path(name).read_text(encoding="utf-8")
-        except OSError as problem:
-            raise TemplateError(f"template {name!r}: cannot be read: {problem.strerror}") from None
+            text = (read_template(name) if raw is None else raw).decode()
         except UnicodeDecodeError:
             raise TemplateError(f"template {name!r}: is not UTF-8 text") from None
+        source = text.replace("\r\n", "\n").replace("\r", "\n")
     return ChatTemplate(name, source, tokenizer, args, spans=spans, injected=injected)
 
 

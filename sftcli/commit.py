@@ -1,8 +1,11 @@
-"""Staging and commit of the output folder: one writer at a time, all or nothing.
+"""Commit of the output folder: one writer at a time, all or nothing.
 
-New files are written below OUT/.staging/new, their manifest last. A commit moves the old dataset
-into .staging/old, the new files into OUT, and the new manifest at the very end: a folder without a
-manifest is not a dataset. A run that was stopped in between is undone by the next one.
+New files are made below OUT/.staging/new (see staging), their manifest last. A commit moves the old
+dataset into .staging/old, the new files into OUT, and the new manifest at the very end: a folder without
+a manifest is not a dataset. A run that was stopped in between is undone by the next one.
+
+Before anything is moved all new files are on the disk (fsync), and before the manifest is, so are their
+names: what a manifest lists outlasts a power cut.
 """
 
 import fcntl
@@ -16,35 +19,54 @@ from typing import Any
 import msgspec
 
 from sftcli.errors import EnvironmentFault
-from sftcli.manifest import MANIFEST, file_facts, pretty_json, read_manifest
+from sftcli.failpoints import reach
+from sftcli.manifest import MANIFEST, STAGING, file_facts, pretty_json, read_manifest
+from sftcli.staging import Staging
 
-STAGING = ".staging"
+RESUME = "resume with: "  # the note of an error after which a later run may go on
 
 
 @contextmanager
-def staged(out: Path) -> Iterator[Path]:
-    """A fresh folder to write into, while no other run writes to `out`.
+def staged(out: Path) -> Iterator[Staging]:
+    """The staging folder of `out`, while no other run writes to it.
 
-    Afterwards the folder is gone, and so is `out` where it was not there and nothing is in it.
-    Raises EnvironmentFault where `out` cannot be written or another run is writing to it.
+    What is in it stays where the run is stopped from outside, or by bad records, after splits were done; a
+    later run may go on with them. Otherwise it is removed in the end, and so is `out` where it was not there
+    and nothing is in it. Raises EnvironmentFault where `out` cannot be written or another run is writing
+    to it.
     """
     existed = out.exists()
-    folder = out / STAGING
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    staging = Staging(out)
+    with _as_fault(out):
+        staging.root.mkdir(parents=True, exist_ok=True)
         lock = _lock(out)
         _undo(out)
-        shutil.rmtree(folder / "new", ignore_errors=True)
-        (folder / "new").mkdir()
-    except OSError as problem:
-        raise EnvironmentFault(f"{out}: cannot be written: {problem.strerror or problem}") from None
+        if (out / MANIFEST).exists() and staging.is_empty():
+            staging.clear()  # of a run that was stopped after its commit
+    keep = False
     try:
-        yield folder / "new"
+        with _as_fault(out):
+            yield staging
+    except BaseException as problem:
+        keep = staging.outlasts(problem)
+        if keep and staging.command:
+            problem.add_note(f"{RESUME}{staging.command}")
+        raise
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if not keep:
+            shutil.rmtree(staging.root, ignore_errors=True)
         os.close(lock)
         if not existed and out.is_dir() and not any(out.iterdir()):
             out.rmdir()
+
+
+@contextmanager
+def _as_fault(out: Path) -> Iterator[None]:
+    """What the system refuses is an EnvironmentFault."""
+    try:
+        yield
+    except OSError as problem:
+        raise EnvironmentFault(f"{out}: cannot be written: {problem.strerror or problem}") from None
 
 
 def staged_files(staging: Path, known: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -60,28 +82,33 @@ def staged_files(staging: Path, known: Mapping[str, dict[str, Any]]) -> dict[str
 def commit(staging: Path, out: Path, manifest: Mapping[str, Any]) -> None:
     """Put what is staged in the place of the old dataset, or leave that as it was.
 
-    Raises EnvironmentFault where the disk fails.
+    Raises OSError where the disk fails.
     """
     old = out / STAGING / "old"
     try:
         (staging / MANIFEST).write_bytes(pretty_json(manifest))
+        reach("commit.staged")
         for path in _walk(staging):
             _sync(path)
         _sync(staging.parent)
+        reach("commit.synced")
         if (out / MANIFEST).exists():
             listed = read_manifest(out)["files"]
             _move(MANIFEST, out, old)
             for name in listed:
                 _move(name, out, old)
+        reach("commit.old_moved")
         for name in manifest["files"]:
             _move(name, staging, out)
-        for folder in {out / name for name in manifest["files"]}:
-            _sync(folder.parent)
+        for folder in sorted({(out / name).parent for name in manifest["files"]} | {out}):
+            _sync(folder)
+        reach("commit.new_moved")
         _move(MANIFEST, staging, out)
         _sync(out)
-    except OSError as problem:
+        reach("commit.done")
+    except OSError:
         _undo(out)
-        raise EnvironmentFault(f"{out}: cannot be written: {problem.strerror or problem}") from None
+        raise
 
 
 def _undo(out: Path) -> None:
@@ -113,7 +140,9 @@ def _move(name: str, source: Path, target: Path) -> None:
     if not path.is_file() or source.resolve() not in path.resolve().parents:
         return
     (target / name).parent.mkdir(parents=True, exist_ok=True)
+    reach("file.move", name)
     os.replace(path, target / name)
+    reach("file.moved", name)
     if path.parent != source and not any(path.parent.iterdir()):
         path.parent.rmdir()
 
@@ -147,6 +176,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _sync(path: Path) -> None:
+    reach("file.sync", path.name)
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -66,6 +66,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     `pad` is none, max-length or multiple-of:N. `columns` and `keep` add to those of the layout: `keep`
     names fields of the records. `sources` stand in the place of `inputs`. `val_size` is a share such as
     1%, or a number of rows. `dedup` is none, exact, prompt, near or near:N.
+    `max_bad`, a number or a share of the records such as 1%, is how many bad ones may be left out.
+    `split_size` are the input bytes that become one shard; `num_proc` processes do one after another.
     """
 
     inputs: list[str] = []
@@ -100,6 +102,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     dedup: str = "none"
     limit: int | None = None
     on_error: Literal["fail", "skip", "quarantine"] = "fail"
+    max_bad: int | str | None = None
     select: list[str] = []
     ignore: list[str] = []
     format: Literal["parquet", "arrow", "npy"] = "parquet"
@@ -110,6 +113,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     pad_token: str | None = None
     sep_token: str | None = None
     encoder: Literal["auto", "fastokens", "tokenizers"] = "auto"
+    split_size: int | str = "128MiB"
+    num_proc: int | Literal["auto"] = "auto"
 
     @property
     def longest_record(self) -> int | None:

@@ -9,6 +9,7 @@ from sftcli.config import Config, codecs_of
 from sftcli.conversation import MAX_WEIGHT, MIN_WEIGHT, WEIGHTS, Role
 from sftcli.errors import ConfigError
 from sftcli.layout_checks import MOST_TOKENS
+from sftcli.plan import bytes_of
 from sftcli.yamlfile import nearest
 
 # What trainers know by name, and what layouts, packing and profiles may add to it.
@@ -51,6 +52,16 @@ def _numbers(config: Config) -> None:
             raise ConfigError(f"{key}: expected 1 or more, found {value}")
     if config.max_length is not None and config.max_length > MOST_TOKENS:
         raise ConfigError(f"max_length: expected at most {MOST_TOKENS:,} tokens, found {config.max_length:,}")
+
+
+def _work(config: Config) -> None:
+    bytes_of(config.split_size)
+    if config.num_proc != "auto" and config.num_proc < 1:
+        raise ConfigError(f"num_proc: expected 1 or more, or auto, found {config.num_proc}")
+    if config.max_bad is not None:
+        from sftcli.validate.settings import parse_limit
+
+        parse_limit(config.max_bad, "max_bad")
 
 
 def _truncation(config: Config) -> None:
@@ -164,6 +175,7 @@ def _keep(config: Config) -> None:
 _CHECKS: tuple[Callable[[Config], None], ...] = (
     _rules,
     _numbers,
+    _work,
     _compression,
     _sources,
     _validation,

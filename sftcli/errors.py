@@ -9,7 +9,8 @@ SftcliError
 ├── DataError           1  findings in the data
 │   ├── RecordError        one record; the reader's context adds file, line and column
 │   ├── FileError          a whole input that is not what it says it is
-│   └── BadRecordsError    the run stopped because of bad records
+│   ├── BadRecordsError    the run stopped because of bad records
+│   └── TooManyBadError    more bad records than may be left out
 ├── EnvironmentFault    3  disk, permissions, network; a retry may work
 └── InternalError       4  a bug in sftcli
 
@@ -135,6 +136,10 @@ class BadRecordsError(DataError):
         self.total = total
         self.partial = partial
         self.other_format = other_format
+
+
+class TooManyBadError(DataError):
+    """More bad records were left out than the user allows."""
 
 
 class EnvironmentFault(SftcliError):  # noqa: N818 (a fault of the machine, not of the user)

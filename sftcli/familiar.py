@@ -26,7 +26,7 @@ _TABLE = (
 )
 _OURS = {name: (option, value) for option, value, names in _TABLE for name in names.split()}
 _ANSWERS_ONLY = ("completion_only_loss", "assistant_only_loss", "train_on_responses_only")
-_PROCESSES = ("num_proc", "dataset_num_proc", "preprocessing_num_workers", "dataset_processes")
+_PROCESSES = ("dataset_num_proc", "preprocessing_num_workers", "dataset_processes")
 _FLAGS = {"add_special_tokens": "--add-special-token"}
 NAMES = frozenset({*_OURS, *_ANSWERS_ONLY, *_PROCESSES, "streaming"})
 
@@ -91,7 +91,7 @@ def _without_option(name: str, known: Collection[str], answers: str, processes: 
     """The hint where there is nothing to ask for, since it is done in any case."""
     if name in _ANSWERS_ONLY:
         return f"; leave it out, answers alone are trained unless asked otherwise ({answers})"
-    if name in _PROCESSES:
+    if name in (*_PROCESSES, "num_proc"):
         if processes in known:
             return f"; did you mean {processes!r}?"
         return "; leave it out, one process does it all"

@@ -60,8 +60,14 @@ def _begin(tokenizer_json: bytes, file: Path | None) -> "Future[fastokens.Tokeni
 
 def warm_up(tokenizer: str | None, inputs: Iterable[str]) -> None:
     """Begin to load a tokenizer.json on this disk, if the inputs are large enough to be worth it."""
+    path = local_json(tokenizer)
+    sizes = (Path(file).stat().st_size for file in inputs if Path(file).is_file())
+    if path is not None and sum(sizes) >= WORTH_LOADING:
+        begin_loading(path.read_bytes(), path)
+
+
+def local_json(tokenizer: str | None) -> Path | None:
+    """The tokenizer.json of a tokenizer that is named by a path."""
     path = Path(tokenizer or "")
     path = path / "tokenizer.json" if path.is_dir() else path
-    sizes = (Path(file).stat().st_size for file in inputs if Path(file).is_file())
-    if path.suffix == ".json" and path.is_file() and sum(sizes) >= WORTH_LOADING:
-        begin_loading(path.read_bytes(), path)
+    return path if path.suffix == ".json" and path.is_file() else None

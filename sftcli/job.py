@@ -14,7 +14,7 @@ from sftcli.mask import MaskPolicy
 from sftcli.parse import NOTHING_READ, Parser, Reads, decode_line, detect_format, keys_read, make_parser
 from sftcli.render import PromptRenderer, Renderer, RoleRenderer, render_segments
 from sftcli.rendered import Rendered
-from sftcli.templates import PromptTemplate, RoleTemplate, as_jinja, load_template
+from sftcli.templates import PromptTemplate, RoleTemplate, as_jinja, load_template, read_template
 from sftcli.tokenizer import Tokenizer, load_tokenizer
 from sftcli.yamlfile import nearest
 
@@ -84,9 +84,18 @@ class Job:
         return self.tokenizer.with_chat_template(self.layout.source)
 
 
-def make_job(config: Config, tokenizer: Tokenizer, sample: Sequence[bytes]) -> Job:
-    """Load the template, and settle on a record format from the first lines."""
-    template = _load_template(config.template, tokenizer, config) if config.template else None
+def template_bytes(config: Config) -> bytes | None:
+    """What is in the file that the config names as its template, if it names one."""
+    name = config.template or ""
+    return read_template(name) if name.endswith((".yaml", ".yml", ".jinja", ".j2")) else None
+
+
+def make_job(config: Config, tokenizer: Tokenizer, sample: Sequence[bytes], raw: bytes | None = None) -> Job:
+    """Load the template, and settle on a record format from the first lines.
+
+    `raw` is what is in the template's file, where it is one (see `template_bytes`).
+    """
+    template = _load_template(config.template, tokenizer, config, raw) if config.template else None
     fields = (template.required, template.optional) if isinstance(template, PromptTemplate) else ((), ())
     record_format: str = config.record_format
     if record_format == "auto":
@@ -149,13 +158,13 @@ def _detect(records: Sequence[dict[str, object]], config: Config, template: "Any
     )
 
 
-def open_tokenizer(config: Config) -> Tokenizer:
-    """The config's tokenizer, extended by its special tokens."""
+def open_tokenizer(config: Config, files: dict[str, bytes] | None = None) -> Tokenizer:
+    """The config's tokenizer, extended by its special tokens. `files` are its own, where they were read."""
     if config.tokenizer is None:
         raise ConfigError(
             "no tokenizer: name one with -t (a folder, a tokenizer.json, a hub name, or `demo`)"
         )
-    tokenizer = load_tokenizer(config.tokenizer)
+    tokenizer = load_tokenizer(config.tokenizer) if files is None else Tokenizer.of(config.tokenizer, files)
     named = {name: getattr(config, f"{name}_token") for name in ("bos", "eos", "pad", "sep")}
     named = {name: text for name, text in named.items() if text is not None}
     if named or config.add_special_tokens:
@@ -163,19 +172,19 @@ def open_tokenizer(config: Config) -> Tokenizer:
     return tokenizer
 
 
-def _load_template(name: str, tokenizer: Tokenizer, config: Config) -> AnyTemplate:
+def _load_template(name: str, tokenizer: Tokenizer, config: Config, raw: bytes | None = None) -> AnyTemplate:
     if name == "tokenizer" or name.endswith((".jinja", ".j2")):
         from sftcli.chat_template import load_chat_template  # jinja2 is only loaded where it is used
 
         return load_chat_template(
-            name, tokenizer, config.template_args, spans=config.spans, injected=config.injected
+            name, tokenizer, config.template_args, raw, spans=config.spans, injected=config.injected
         )
     if config.template_args:
         raise ConfigError(
             f"--template-arg {next(iter(config.template_args))}: template {name!r} takes no arguments; "
             "only Jinja chat templates do"
         )
-    return load_template(name)
+    return load_template(name, raw)
 
 
 def _default_template(

@@ -15,17 +15,22 @@ from sftcli.plan import STDIN
 from sftcli.report import SplitReport
 
 if TYPE_CHECKING:
+    from sftcli.config import Config
     from sftcli.sources import Sources
 
 MANIFEST = "manifest.json"
+STAGING = ".staging"  # the folder in the output in which it is made
+RUN = "run.json"  # in there: what is made, and by which command
 FORMAT_VERSION = 1
 _MOST_BYTES = 256 << 20  # a million shards and more
+_NOT_WRITTEN = ("output", "num_proc")
 _LIBRARIES = ("fastokens", "jinja2", "msgspec", "pyarrow", "tokenizers")
 _FOR_NEAR = ("rensa",)  # which finds what near duplicates are looked for among
 
 
 def make_manifest(
     sources: "Sources",
+    engine: str,
     inputs: Sequence[dict[str, Any]],
     shards: Sequence[dict[str, Any]],
     sides: Mapping[str, SplitReport],
@@ -34,16 +39,15 @@ def make_manifest(
 ) -> dict[str, Any]:
     """The manifest of a run. It holds no time, host, worker count or folder: equal runs, equal bytes.
 
-    `shards` are in the order of their names. `files` maps every file of the folder but the
-    manifest itself to its bytes and sha256. The last key is the checksum of the rest: see `sealed`.
+    `engine` encoded it. `shards` are in the order of their names. `files` maps every file of the folder
+    but the manifest itself to its bytes and sha256. The last key is the checksum of the rest: see `sealed`.
     """
     tokenizer = sources.tokenizer
-    config: dict[str, Any] = msgspec.to_builtins(sources.config)
     rest = {
         "format_version": FORMAT_VERSION,
         "sftcli": __version__,
         "libraries": libraries(sources.config.dedup),
-        "config": {key: value for key, value in config.items() if key != "output"},
+        "config": written_config(sources.config),
         "record_format": sources.record_format,
         "template": sources.template,
         "tokenizer": {
@@ -53,7 +57,7 @@ def make_manifest(
             "added_tokens": [{"text": text, "id": token_id} for text, token_id in tokenizer.added],
             "special_tokens": {name: text for name, text in tokenizer.specials.items() if text is not None},
         },
-        "engine": sources.engines.name,
+        "engine": engine,
         "inputs": list(inputs),
         "shards": list(shards),
         "counts": counts.counts(),
@@ -62,6 +66,12 @@ def make_manifest(
         "files": files,
     }
     return sealed(rest)
+
+
+def written_config(config: "Config") -> dict[str, Any]:
+    """A config as plain data, without what changes no byte: where the output is, and who makes it."""
+    data: dict[str, Any] = msgspec.to_builtins(config)
+    return {key: value for key, value in data.items() if key not in _NOT_WRITTEN}
 
 
 def side_facts(sides: Mapping[str, SplitReport]) -> dict[str, dict[str, int]]:
@@ -141,6 +151,12 @@ def read_manifest(out: Path) -> dict[str, Any]:
     try:
         manifest = msgspec.json.decode(manifest_bytes(path), type=dict[str, Any])
     except FileNotFoundError:
+        run = unfinished_run(out)
+        if run is not None:
+            raise EnvironmentFault(
+                f"{out}: incomplete, the run that makes it has not come to its end; "
+                f"resume with: {run.get('command') or 'the command that began it'}"
+            ) from None
         raise EnvironmentFault(
             f"{out}: has no {MANIFEST}: an incomplete dataset, or none made by sftcli; "
             "run prepare again, or name the folder that it wrote"
@@ -151,6 +167,14 @@ def read_manifest(out: Path) -> dict[str, Any]:
     if not isinstance(manifest.get("files"), dict) or not isinstance(manifest.get("shards"), list):
         raise OutputError(f"{path}: not a manifest of sftcli")
     return manifest
+
+
+def unfinished_run(out: Path) -> dict[str, Any] | None:
+    """What a run into `out` that has not come to its end left in run.json; None where there is none."""
+    try:
+        return msgspec.json.decode((out / STAGING / RUN).read_bytes(), type=dict[str, Any])
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def input_facts(file: str, source: str | None) -> dict[str, Any]:

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from sftcli.advice import advice
 from sftcli.arrange.asked import TRAIN, sides
-from sftcli.commit import STAGING
 from sftcli.config import Config
 from sftcli.errors import OutputError, Reject
 from sftcli.layout import written_layout
 from sftcli.layout.said import columns_said
-from sftcli.manifest import MANIFEST, pretty_json
+from sftcli.manifest import MANIFEST, STAGING, pretty_json
 from sftcli.plan import STDIN
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def write_side_files(
     """The tokenizer, the dataset card, and what Arrow shards need; `shards` are these and their facts."""
     digest = digest_of(shards)
     (folder / "README.md").write_text(dataset_card(rows, sources, digest), encoding="utf-8")
-    (folder / "tokenizer").mkdir()
+    (folder / "tokenizer").mkdir(exist_ok=True)
     for name, raw in sources.tokenizer_files().items():
         (folder / "tokenizer" / name).write_bytes(raw)
     if sources.config.format != "arrow":
@@ -98,26 +97,27 @@ def write_arrow_state(folder: Path, side: str, shards: Sequence[str], digest: st
     (folder / "dataset_info.json").write_bytes(pretty_json(info))
 
 
-def append_rejects(path: Path, rejects: Sequence[Reject]) -> None:
-    """Add bad records to rejects.jsonl, each with its place, its reason and its raw line.
+def reject_lines(rejects: Sequence[Reject]) -> bytes:
+    """Bad records as lines of rejects.jsonl, each with its place, its reason and its raw line.
 
     `code` and `name` are those of the rule that it breaks, as `validate` writes them.
     """
     from sftcli.rules.catalogue import BY_NAME
 
-    with path.open("ab") as file:
-        for reject in rejects:
-            entry = {
-                "file": reject.file,
-                "line": reject.line,
-                "column": reject.column,
-                "byte": reject.byte,
-                "code": BY_NAME[reject.code].code,
-                "name": reject.code,
-                "message": reject.message,
-                "raw": reject.raw.decode("utf-8", "backslashreplace"),
-            }
-            file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+    lines = []
+    for reject in rejects:
+        entry = {
+            "file": reject.file,
+            "line": reject.line,
+            "column": reject.column,
+            "byte": reject.byte,
+            "code": BY_NAME[reject.code].code,
+            "name": reject.code,
+            "message": reject.message,
+            "raw": reject.raw.decode("utf-8", "backslashreplace"),
+        }
+        lines.append(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+    return b"".join(lines)
 
 
 def digest_of(shards: Mapping[str, Mapping[str, Any]]) -> str:

@@ -19,81 +19,107 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sftcli.advice import advice, advice_on_validation
-from sftcli.arrange.asked import VALIDATION, near_threshold, needs_all_rows, sides
+from sftcli.advice import advice, advice_on_validation, empty_sources, nothing_to_write
+from sftcli.arrange.asked import VALIDATION, needs_all_rows
 from sftcli.commit import commit, staged, staged_files
 from sftcli.config import Config, inputs_of
-from sftcli.errors import BadRecordsError, ConfigError, DataError, OutputError
+from sftcli.errors import BadRecordsError, ConfigError, DataError, OutputError, TooManyBadError
 from sftcli.layout import size_written, written_layout
 from sftcli.manifest import file_facts, input_facts, make_manifest, side_facts, source_facts
-from sftcli.output import append_rejects, check_inputs, check_output, shard_name, write_side_files
+from sftcli.output import check_inputs, check_output, shard_name, write_side_files
 from sftcli.parse.detect import of_another_format
+from sftcli.part import aside_folder, shard_names
+from sftcli.parts import in_others, in_this_process
+from sftcli.progress import Progress
 from sftcli.report import RunReport, SplitReport
+from sftcli.resume import asked_of, check_inputs_unchanged
 from sftcli.sources import Part, Sources
-from sftcli.split import Budget, Progress, make_rows, open_rows, process_split
+from sftcli.split import Budget, open_rows
+from sftcli.staging import Done, Staging
 from sftcli.threads import InOrder
 from sftcli.write_npy import files_of
 
 if TYPE_CHECKING:
     from sftcli.arrange.second import Arranged
+    from sftcli.workers.pool import Pool
 
-_ASIDE = "aside"  # where rows wait for the second pass
 _BATCHES_AHEAD = 2
 
 
 @dataclass
 class _Written:
-    """What a run has written so far. `total` counts all of it, and `sides` the rows of each split."""
+    """What a run has written so far. `total` counts all of it, and `sides` the rows of each split.
+
+    `engine` is that of the first split, in which a run without others would have checked it.
+    """
 
     sources: Sources
-    staging: Path
-    tell: Progress | None
+    staging: Staging
     max_errors: int
     announce: Callable[[str], None] | None = None
+    engine: str = ""
+    warnings: list[str] = field(default_factory=list)
     total: SplitReport = field(default_factory=SplitReport)
     sides: dict[str, SplitReport] = field(default_factory=dict)
     shards: list[dict[str, Any]] = field(default_factory=list)
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)  # of the shards' files, by name
+    rejects: list[Path] = field(default_factory=list)
 
     @property
     def config(self) -> Config:
         return self.sources.config
 
-    def path_of(self, shard: str) -> Path:
-        path = self.staging / shard
-        path.parent.mkdir(exist_ok=True)
-        return path
+    @property
+    def is_full_of_bad(self) -> bool:
+        """Whether there are as many bad records as are told before the run ends."""
+        return self.config.on_error == "fail" and self.total.rejected.total() >= self.max_errors
 
-    def add_part(self, part: Part, report: SplitReport) -> None:
-        """Take account of what was read of one split."""
-        if self.config.on_error == "quarantine" and report.rejects:
-            append_rejects(self.staging / "rejects.jsonl", report.rejects)
-            report.rejects.clear()
-        part.source.counts.add(report)
-        self.total.add(report)
+    def add_part(self, part: Part, done: Done) -> None:
+        """Take account of what became of a split."""
+        part.source.counts.add(done.report)
+        part.source.given.add(done.given)
+        self.total.add(done.report)
+        self.engine = self.engine or done.engine
+        if done.warning is not None and done.warning not in self.warnings:
+            self.warnings.append(done.warning)
+        self.rejects.append(self.staging.rejects_of(part.number))
 
     def add_shard(self, name: str, side: str, file: str | None, counts: SplitReport) -> None:
         """Take account of a shard, made of `file` (None: of several)."""
         self.shards.append(counts.shard_facts(name, side, file))
         self.sides.setdefault(side, SplitReport()).add(counts)
 
+    def budget(self, part: Part) -> Budget:
+        """What is left for a split."""
+        config, source = self.config, part.source
+        limits = ((config.limit, self.total.records), (source.max_records, source.counts.records))
+        left = min((most - so_far for most, so_far in limits if most is not None), default=None)
+        return replace(_budget_of_bad(config, self.max_errors), records=left)
+
 
 def prepare(
     config: Config,
     *,
     overwrite: bool = False,
+    resume: bool | None = None,
+    command: str = "",
     max_errors: int = 20,
     progress: Callable[[Sources], Progress] | None = None,
     announce: Callable[[str], None] | None = None,
+    pool: "Pool | None" = None,
 ) -> RunReport:
     """Make a dataset folder from the config's inputs, or raise and leave what was there as it was.
 
     Raises BadRecordsError where `on_error` is fail and records are bad, with the first
-    `max_errors` of them. `progress` is asked once for whom to tell how far the run is, and `announce`
-    is told how many rows the layout `steps` makes, before they are written.
+    `max_errors` of them. `resume` says what becomes of the work of a run that was stopped: None goes on with
+    it where it was asked for the same, False throws it away, True wants some to be there; `command` is what
+    a user can enter to go on with this one. `progress` is asked once for whom to tell how far the run is,
+    and `announce` is told how many rows the layout `steps` makes, before they are written. `pool` does the
+    splits (see workers.count.open_pool); without one this process does them.
     """
     started = time.perf_counter()
     if config.output is None:
@@ -102,62 +128,76 @@ def prepare(
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out}: is a file; -o names a folder")
     check_inputs(out, inputs_of(config))
-    if near_threshold(config) is not None:
-        from sftcli.arrange.near import check_rensa
-
-        check_rensa()
     left_out = _left_out(config)
     with staged(out) as staging, ThreadPoolExecutor(1) as hasher:
         check_output(out, overwrite)
-        sources = Sources(config)
+        sources = Sources(config, load_engines=pool is None)
         check_inputs(out, sources.files)  # and what patterns stand for
+        asked = asked_of(sources)
+        staging.begin(asked, command, resume)
         tell = progress(sources) if progress else None
         inputs = hasher.submit(lambda: [input_facts(file, name) for file, name in sources.inputs()])
-        written = _Written(sources, staging, tell, max_errors, announce)
-        (_write_at_last if needs_all_rows(config) else _write_split_by_split)(written)
+        written = _Written(sources, staging, max_errors, announce)
+        parts = _parts(written, pool, tell)
+        (_write_at_last if needs_all_rows(config) else _write_split_by_split)(written, parts)
+        _refuse_too_many_bad(written)
         _refuse_nothing(written)
-        written.shards.sort(key=lambda shard: str(shard["file"]))
-        hashes = {shard["file"]: file_facts(staging / shard["file"]) for shard in written.shards}
-        write_side_files(staging, sources, written.total.rows, hashes)
-        files = staged_files(staging, hashes)
+        _gather_rejects(written)
+        hashes = {shard["file"]: written.facts[shard["file"]] for shard in written.shards}
+        write_side_files(staging.new, sources, written.total.rows, hashes)
+        files = staged_files(staging.new, written.facts)
         manifest = make_manifest(
-            sources, inputs.result(), written.shards, written.sides, written.total, files
+            sources, written.engine, inputs.result(), written.shards, written.sides, written.total, files
         )
-        commit(staging, out, manifest)
-    warnings = [text for text in (sources.engines.warning, sources.warning, left_out) if text]
+        check_inputs_unchanged(asked["inputs"], sources)
+        commit(staging.new, out, manifest)
+    warnings = [text for text in (staging.warning, *written.warnings, sources.warning, left_out) if text]
+    warnings += empty_sources(sources.all)
     return _run_report(written, files, tuple(warnings), time.perf_counter() - started)
 
 
-def _write_split_by_split(written: _Written) -> None:
+def _parts(written: _Written, pool: "Pool | None", tell: Progress | None) -> Iterator[tuple[Part, Done]]:
+    """Each split with what became of it, until there are too many bad records."""
+    sources, staging = written.sources, written.staging
+    if pool is None:
+        found = in_this_process(sources, staging, written.budget, tell)
+    else:
+        budget = _budget_of_bad(written.config, written.max_errors)
+        found = in_others(sources, staging, pool, budget, tell)
+    for part, done in found:
+        written.add_part(part, done)
+        yield part, done
+        if written.is_full_of_bad:
+            return
+
+
+def _budget_of_bad(config: Config, max_errors: int) -> Budget:
+    """How many bad records end a split, and how many of them are kept for the report.
+
+    As many in each split as in all of them: how far one is read hangs on no other.
+    """
+    fatal = max_errors if config.on_error == "fail" else None
+    return Budget(fatal=fatal, kept=None if config.on_error == "quarantine" else max_errors)
+
+
+def _write_split_by_split(written: _Written, parts: Iterator[tuple[Part, Done]]) -> None:
     """One split in, one shard out, on each side."""
-    config, splits = written.config, len(written.sources.splits)
-    for part, budget in _parts(written):
-        names = {side: shard_name(side, part.number, splits, config) for side in sides(config)}
-        paths = {side: written.path_of(name) for side, name in names.items()}
-        done = process_split(part.split, part.source.run, paths, budget, written.tell)
-        written.add_part(part, done.report)
-        part.source.given.add(done.given)
-        for side, name in names.items():
+    for part, done in parts:
+        for side, name in shard_names(part, written.sources).items():
             written.add_shard(name, side, part.split.file, done.shards[side])
+        written.facts |= {name.removeprefix("new/"): facts for name, facts in done.files.items()}
     _refuse_bad(written)
+    written.shards.sort(key=lambda shard: str(shard["file"]))
 
 
-def _write_at_last(written: _Written) -> None:
+def _write_at_last(written: _Written, parts: Iterator[tuple[Part, Done]]) -> None:
     """The rows of every split are put aside, then chosen and put in order, and written."""
     from sftcli.arrange.second import arrange
-    from sftcli.arrange.spill import open_spill
 
-    sources, config = written.sources, written.config
-    aside = written.path_of(f"{_ASIDE}/0").parent
-    parts = []
-    for part, budget in _parts(written):
-        report = SplitReport()
-        with open_spill(aside / str(part.number)) as write:
-            make_rows(part.split, part.source.run, report, write, budget, written.tell)
-        written.add_part(part, report)
-        parts.append(part)
+    sources, config, staging = written.sources, written.config, written.staging
+    there = [part for part, _ in parts]
     _refuse_bad(written)
-    arranged = arrange(sources, parts, [aside / str(part.number) for part in parts])
+    arranged = arrange(sources, there, [aside_folder(part, staging) for part in there])
     written.total = SplitReport()
     for source in sources.all:
         written.total.add(source.counts)
@@ -167,7 +207,7 @@ def _write_at_last(written: _Written) -> None:
         name = shard_name(side, index, count, config)
         counts = SplitReport()
         with (
-            open_rows(written.path_of(name), sources.run, counts, name) as write,
+            open_rows(staging.path_of(name), sources.run, counts, name) as write,
             InOrder(_BATCHES_AHEAD) as put,
         ):
             for batch in arranged.batches(numbers):
@@ -176,7 +216,18 @@ def _write_at_last(written: _Written) -> None:
             counts.examples, counts.dropped = 0, Counter()
         written.total.add(counts)
         written.add_shard(name, side, None, counts)
-    shutil.rmtree(aside)
+        written.facts[name] = file_facts(staging.new / name)
+    written.shards.sort(key=lambda shard: str(shard["file"]))
+
+
+def _gather_rejects(written: _Written) -> None:
+    """One file of the bad records of all splits, in their order."""
+    kept = [path for path in written.rejects if path.exists()]
+    if kept:
+        with written.staging.path_of("rejects.jsonl").open("wb") as whole:
+            for path in kept:
+                with path.open("rb") as part:
+                    shutil.copyfileobj(part, whole)
 
 
 def _steps(arranged: "Arranged") -> str:
@@ -187,26 +238,6 @@ def _steps(arranged: "Arranged") -> str:
             more = size_written(arranged.spill.rows(batch), "steps")
             rows, tokens = rows + more[0], tokens + more[1]
     return f"steps: {rows:,} rows of {tokens:,} tokens in all will be written"
-
-
-def _parts(written: _Written) -> Iterator[tuple[Part, Budget]]:
-    """Each split with what is left for it, until there are too many bad records."""
-    for part in written.sources.parts():
-        yield part, _budget(written, part)
-        if _budget(written, part).fatal == 0:
-            return
-
-
-def _budget(written: _Written, part: Part) -> Budget:
-    """What is left for a split."""
-    config, total, source = written.config, written.total, part.source
-    limits = ((config.limit, total.records), (source.max_records, source.counts.records))
-    left = max(written.max_errors - total.rejected.total(), 0)
-    return Budget(
-        records=min((most - so_far for most, so_far in limits if most is not None), default=None),
-        fatal=left if config.on_error == "fail" else None,
-        kept=None if config.on_error == "quarantine" else left,
-    )
 
 
 def _refuse_bad(written: _Written) -> None:
@@ -220,17 +251,28 @@ def _refuse_bad(written: _Written) -> None:
         raise BadRecordsError(shown, count, partial, other)
 
 
+def _refuse_too_many_bad(written: _Written) -> None:
+    """Raise where more records are bad than --max-bad allows to be left out."""
+    config, total = written.config, written.total
+    if config.max_bad is None or not total.rejected:
+        return
+    from sftcli.validate.settings import parse_limit
+
+    most, bad = parse_limit(config.max_bad, "--max-bad"), total.rejected.total()
+    if most.is_exceeded(bad, total.records):
+        first = next(iter(total.first_rejects.values()))
+        raise TooManyBadError(
+            f"{bad:,} of {total.records:,} records are bad, over --max-bad {most} (the first at {first}); "
+            "nothing was written"
+        )
+
+
 def _refuse_nothing(written: _Written) -> None:
     """Raise where there are no rows, or none on one of the sides."""
     total = written.total
     total.check_sum()
     if not total.rows:
-        reasons = ", ".join(
-            f"{found['count']:,} {code} {found['name']}"
-            for code, found in total.findings().items()
-            if found["severity"] == "error"
-        )
-        raise DataError(f"no row to write: {total.lines:,} lines read" + (f", {reasons}" if reasons else ""))
+        raise DataError(nothing_to_write(total, written.sources.all))
     for side, counts in written.sides.items():
         if not counts.rows:
             told = f"none of the {total.rows:,} rows would be in `{side}`"
@@ -275,7 +317,7 @@ def _run_report(
         tokenizer=tokenizer.name,
         tokenizer_size=tokenizer.size,
         added_tokens=tokenizer.added,
-        engine=sources.engines.name,
+        engine=written.engine,
         warnings=warnings,
         shards=len(written.shards),
         bytes_written=sum(files[name]["bytes"] for name in _shard_files(written.shards) if name in files),

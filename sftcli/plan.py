@@ -3,16 +3,20 @@
 import difflib
 import glob
 import os
+import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-from sftcli.errors import EnvironmentFault, UsageError
+from sftcli.errors import ConfigError, EnvironmentFault, UsageError
 
 STDIN = "-"
 SPLIT_SIZE = 128 << 20
+_UNITS = {"": 1, "B": 1, **{f"{unit}B": 1000**n for n, unit in enumerate("kMGT", 1)}}
+_UNITS |= {f"{unit}iB": 1 << 10 * n for n, unit in enumerate("KMGT", 1)}
 _COMPRESSIONS = {".gz": "gz", ".bz2": "bz2", ".xz": "xz", ".zst": "zst"}
 
 Kind = Literal["jsonl", "json", "parquet"]
@@ -35,12 +39,30 @@ class Split:
     kind: Kind = "jsonl"
 
 
+def bytes_of(written: int | str) -> int:
+    """A size such as 64MiB, 100 MB or a bare number of bytes. Raises ConfigError for what is none."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([A-Za-z]*)", str(written).strip(), re.ASCII)
+    units = {unit.lower(): size for unit, size in _UNITS.items()}
+    unit = match[2].lower() if match else None
+    if match is None or unit is None or (unit not in units and f"{unit}b" not in units):
+        raise ConfigError(f"split_size: expected a size such as 128MiB or 100MB, found {str(written)!r}")
+    size = int(Decimal(match[1]) * units.get(unit, units.get(f"{unit}b", 1)))
+    if size < 1:
+        raise ConfigError(f"split_size: expected 1 byte or more, found {written}")
+    return size
+
+
+def size_of(files: Iterable[str]) -> int:
+    """The bytes of all files together; of pipes nobody knows."""
+    return sum(os.stat(file).st_size for file in files if file != STDIN)
+
+
 def plan_splits(inputs: Sequence[str], split_size: int = SPLIT_SIZE) -> list[Split]:
     """The splits of `inputs` (paths, glob patterns, or "-"), in the order given.
 
-    Plain JSONL is cut at the first line that starts at or after each multiple of `split_size`
-    bytes; every other input is one split. Raises UsageError for an input that is missing, a
-    folder, a URL or named twice, and EnvironmentFault for one that cannot be looked at.
+    Plain JSONL is cut into as few splits of about one size as hold `split_size` bytes or less, each at the
+    first line that starts there; every other input is one split. Raises UsageError for an input that is
+    missing, a folder, a URL or named twice, and EnvironmentFault for one that cannot be looked at.
     """
     if split_size < 1:
         raise UsageError(f"split size: expected 1 byte or more, found {split_size}")
@@ -131,18 +153,20 @@ def _kind(name: str) -> Kind:
 
 
 def _cuts(file: str, size: int, split_size: int) -> Iterator[int]:
-    """Where splits after the first begin: always the first byte of a line."""
-    if size <= split_size:
-        return
+    """Where splits after the first begin: always the first byte of a line.
+
+    All are about as long, so that processes that take one after another end at about the same time.
+    """
+    count = -(-size // split_size)
+    last = 0
     try:
         with open(file, "rb") as source:
-            cut = split_size
-            while cut < size:
-                source.seek(cut - 1)
+            for number in range(1, count):
+                source.seek(size * number // count - 1)
                 cut = _next_line(source)
-                if cut < size:
+                if last < cut < size:
                     yield cut
-                cut = (cut // split_size + 1) * split_size
+                    last = cut
     except OSError as problem:
         raise EnvironmentFault(f"{file}: cannot be read: {_reason(problem)}") from None
 

@@ -2,15 +2,16 @@
 
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from sftcli.config import Config
 from sftcli.crosscheck import Engines
 from sftcli.errors import ConfigError, FileError, InternalError, RecordError
-from sftcli.job import Job, make_job, open_tokenizer
+from sftcli.job import Job, make_job, open_tokenizer, template_bytes
 from sftcli.parse import NOTHING_READ, decode_line, make_reject, records_in
-from sftcli.plan import STDIN, Split, plan_splits
+from sftcli.plan import Split, bytes_of, plan_splits, size_of
 from sftcli.read import LineBlock, is_blank, read_blocks
 from sftcli.tokenizer import Tokenizer
 
@@ -22,10 +23,19 @@ _SAMPLE_LINES = 100  # looked at to settle on a record format
 _MOST_HELD = 64 << 20  # bytes of bad lines that are kept while a record is looked for
 
 
+class Told(msgspec.Struct, frozen=True):
+    """What one process found out of a run's inputs and template, and another need not look up again."""
+
+    splits: list[Split]
+    sample: list[bytes]
+    template: bytes | None
+
+
 class Run:
     """What `prepare` and `inspect` start from.
 
-    `shared` are the tokenizer and the engines of a run with several sources, of which this is one.
+    `shared` are the tokenizer and the engines of a run with several sources, of which this is one. `told`
+    stands for the inputs and the file of the template, where another process has looked at them.
     Raises UsageError for options that cannot work, FileError where no record of the first input
     has a known shape.
     """
@@ -35,16 +45,17 @@ class Run:
         config: Config,
         *,
         load_engines: bool = True,
-        shared: tuple[Tokenizer, Engines] | None = None,
+        shared: tuple[Tokenizer, Engines | None] | None = None,
+        told: Told | None = None,
     ) -> None:
         if config.sources:
             raise ConfigError(
                 "the config has `sources`, which prepare alone reads; give this command a config without "
                 "them, with the inputs and options of one source"
             )
-        self.splits = plan_splits(config.inputs)
+        self.splits = plan_splits(config.inputs, bytes_of(config.split_size)) if told is None else told.splits
         self.files = list(dict.fromkeys(split.file for split in self.splits))
-        self.input_bytes = sum(Path(file).stat().st_size for file in self.files if file != STDIN)
+        self.input_bytes = 0 if told is not None else size_of(self.files)
         self._engines: Engines | None
         if shared is not None:
             tokenizer, self._engines = shared
@@ -53,7 +64,8 @@ class Run:
             # First of all, since the fast one loads in the background; one row does without them.
             self._engines = Engines(tokenizer, config.encoder, self.input_bytes) if load_engines else None
         self._opened: dict[int, tuple[list[LineBlock], Iterator[LineBlock]]] = {}
-        self.job = self._make_job(config, tokenizer)
+        self.template = template_bytes(config) if told is None else told.template
+        self.job = self._make_job(config, tokenizer, told)
         self.rules = self._select_rules(config)
 
     @property
@@ -77,7 +89,10 @@ class Run:
         on = rules_beside(config.select, config.ignore)
         return SelectedRules(on, self.job, self._engines) if on else None
 
-    def _make_job(self, config: Config, tokenizer: Tokenizer) -> Job:
+    def _make_job(self, config: Config, tokenizer: Tokenizer, told: Told | None) -> Job:
+        if told is not None:
+            self.sample = told.sample
+            return make_job(config, tokenizer, told.sample, told.template)
         split, sample = self._sample()
         self.sample = sample
         if not sample:
@@ -85,9 +100,14 @@ class Run:
             raise FileError(message, code="empty_input")
         self._refuse_unreadable(split, sample)
         try:
-            return make_job(config, tokenizer, sample)
+            return make_job(config, tokenizer, sample, self.template)
         except RecordError as problem:
             raise FileError(f"{split.file}: {problem}", code=problem.code) from None
+
+    @property
+    def told(self) -> Told:
+        """What another process needs to know to do splits of this run."""
+        return Told(self.splits, self.sample, self.template)
 
     def _refuse_unreadable(self, split: Split, sample: list[bytes]) -> None:
         """Where none of the first lines is a JSON object, the first one's fault says the most."""

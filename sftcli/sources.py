@@ -1,5 +1,6 @@
 """Config -> Sources: the inputs of a run, each read as its source says, with one tokenizer for all."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -16,9 +17,9 @@ from sftcli.config import Config, SourceOptions
 from sftcli.crosscheck import Engines
 from sftcli.errors import ConfigError
 from sftcli.job import open_tokenizer
-from sftcli.plan import STDIN, Split, plan_splits
+from sftcli.plan import STDIN, Split, plan_splits, size_of
 from sftcli.report import SplitReport
-from sftcli.run import Run
+from sftcli.run import Run, Told
 from sftcli.tokenizer import Tokenizer
 
 _OWN = ("inputs", "name", "max_records", "repeat", "weight")  # what a config without sources does not have
@@ -46,15 +47,31 @@ class Part:
     split: Split
 
 
+@dataclass(frozen=True)
+class Handed:
+    """What a process is told of a run that another one began: see `Sources.told`."""
+
+    tokenizer: Tokenizer
+    engines: Engines
+    runs: Sequence[Told]
+
+
 class Sources:
     """All that a run reads: one source where the config names inputs, several where it has `sources`.
 
-    Raises as Run does, and ConfigError where the sources do not go together.
+    Without `load_engines` it can plan and judge, and encode nothing. `handed` stands for what a process
+    would look up itself. Raises as Run does, and ConfigError where the sources do not go together.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, load_engines: bool = True, handed: Handed | None = None) -> None:
         self.config = config
-        self.all = _several(config) if config.sources else [Source(_name(config.inputs), Run(config))]
+        if config.sources:
+            self.all = _several(config, load_engines, handed)
+        elif handed is not None:
+            run = Run(config, shared=(handed.tokenizer, handed.engines), told=handed.runs[0])
+            self.all = [Source(_name(config.inputs), run)]
+        else:
+            self.all = [Source(_name(config.inputs), Run(config, load_engines=load_engines))]
         if config.keep:
             from sftcli.keep import shared_types
 
@@ -71,17 +88,29 @@ class Sources:
                 said = Said(job.layout) if near_threshold(config) is not None else None
                 source.run.job = replace(job, render=printing(job.render, fingerprint, said))
         self.run = self.all[0].run
-        self.engines = self.run.engines
         self.jobs = [source.run.job for source in self.all]
         self.tokenizer = self.run.job.tokenizer
         self.files = list(dict.fromkeys(file for source in self.all for file in source.run.files))
         self.splits = [split for source in self.all for split in source.run.splits]
         self.input_bytes = sum(source.run.input_bytes for source in self.all)
 
+    @property
+    def engines(self) -> Engines:
+        return self.run.engines
+
+    @property
+    def told(self) -> list[Told]:
+        """What another process needs to know of each source."""
+        return [source.run.told for source in self.all]
+
     def parts(self) -> Iterator[Part]:
         """Every split of every source, in order."""
         parts = ((source, split) for source in self.all for split in source.run.splits)
         return (Part(number, source, split) for number, (source, split) in enumerate(parts))
+
+    def part(self, number: int) -> Part:
+        """The split of that number."""
+        return next(itertools.islice(self.parts(), number, None))
 
     @property
     def template(self) -> str:
@@ -119,7 +148,7 @@ class Sources:
         return [(file, source.name if named else None) for source in self.all for file in source.run.files]
 
 
-def _several(config: Config) -> list[Source]:
+def _several(config: Config, load_engines: bool, handed: Handed | None) -> list[Source]:
     names = [source.name or _name(source.inputs) for source in config.sources]
     for number, name in enumerate(names):
         if name in names[:number]:
@@ -128,25 +157,30 @@ def _several(config: Config) -> list[Source]:
                 "give it another `name`"
             )
     _refuse_second_stdin(config.sources)
-    files = {split.file for written in config.sources for split in plan_splits(written.inputs)} - {STDIN}
-    tokenizer = open_tokenizer(config)
-    engines = Engines(tokenizer, config.encoder, sum(Path(file).stat().st_size for file in files))
+    shared: tuple[Tokenizer, Engines | None]
+    if handed is not None:
+        shared = handed.tokenizer, handed.engines
+    else:
+        files = {split.file for written in config.sources for split in plan_splits(written.inputs)}
+        tokenizer = open_tokenizer(config)
+        shared = tokenizer, Engines(tokenizer, config.encoder, size_of(files)) if load_engines else None
+    told: Sequence[Told | None] = handed.runs if handed is not None else [None] * len(names)
     return [
         Source(
             name=name,
-            run=_run(name, own_config(config, source), (tokenizer, engines)),
+            run=_run(name, own_config(config, source), shared, known),
             max_records=source.max_records,
             repeat=Fraction(str(source.repeat)),
             weight=None if source.weight is None else Fraction(str(source.weight)),
         )
-        for name, source in zip(names, config.sources, strict=True)
+        for name, source, known in zip(names, config.sources, told, strict=True)
     ]
 
 
-def _run(name: str, config: Config, shared: tuple[Tokenizer, Engines]) -> Run:
+def _run(name: str, config: Config, shared: tuple[Tokenizer, Engines | None], told: Told | None) -> Run:
     """The run of one source. What its records lack of the config is told with the source's name."""
     try:
-        return Run(config, shared=shared)
+        return Run(config, shared=shared, told=told)
     except ConfigError as problem:
         raise ConfigError(f"source {name!r}: {problem}") from None
 

@@ -1,6 +1,6 @@
 """process_split: one split in, one shard out."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sftcli import failpoints
 from sftcli.arrange.asked import validation_asked
 from sftcli.arrange.sides import Given, by_side
 from sftcli.batch import Rows, TokenBatch
@@ -23,6 +24,7 @@ from sftcli.layout.pad import Padding
 from sftcli.pack import LeftOut, packed
 from sftcli.parse import decode_lines, in_the_data, make_reject
 from sftcli.plan import Split
+from sftcli.progress import Progress, Step
 from sftcli.read import LineBlock, is_blank
 from sftcli.rendered import Rendered
 from sftcli.report import SplitReport
@@ -32,24 +34,26 @@ from sftcli.runs import Runs
 from sftcli.threads import InOrder, bulk_work
 from sftcli.write import Write, open_shard
 
-Progress = Callable[[int], None]  # told of the input bytes done since it was last told
 Kept = Callable[[npt.NDArray[np.bool_]], None]  # told of a block's rows, in order, whether each is kept
 
 # Parsed and rendered before they can be encoded, as while the engine is loading; or encoded before
 # they can be written. Bounds the memory: a block of 1 MiB takes some 8 MB on its way.
 _BLOCKS_AHEAD = 48
+_DEADLY = RecordError("kills_process", "two processes that read this record were killed", column=1)
 
 
 @dataclass(frozen=True)
 class Budget:
     """How far a split is read: to `records` records, or to `fatal` bad ones (None: any number).
 
-    `kept` bad records are kept whole for the report (None: all of them).
+    `kept` bad records are kept whole for the report (None: all of them). `deadly` are lines, counted from
+    the split's first one from 0, that are not read: they ended the process that did.
     """
 
     records: int | None = None
     fatal: int | None = None
     kept: int | None = None
+    deadly: frozenset[int] = frozenset()
 
     def is_spent(self, report: SplitReport) -> bool:
         bad = report.rejected.total()
@@ -65,12 +69,41 @@ class Processed:
     given: Given
 
 
+@dataclass(frozen=True)
+class Watch:
+    """Blocks are done one after another, and `at` is told before each one which lines it holds.
+
+    Lines are counted from the split's first one, from 0. `only` (first, last): these alone are done, each
+    as a block of its own.
+    """
+
+    at: Callable[[int, int], None]
+    only: tuple[int, int] | None = None
+
+    def blocks(self, blocks: Iterable[LineBlock]) -> Iterator[LineBlock]:
+        for block in self._parts(blocks):
+            self.at(block.line_in_split, block.line_in_split + len(block.lines) - 1)
+            yield block
+
+    def _parts(self, blocks: Iterable[LineBlock]) -> Iterator[LineBlock]:
+        for block in blocks:
+            if self.only is None:
+                yield block
+                continue
+            first, last = (line - block.line_in_split for line in self.only)
+            if first < 0 and last < 0:
+                return
+            for index in range(max(first, 0), min(last + 1, len(block.lines))):
+                yield block.part(index, index + 1)
+
+
 def process_split(
     split: Split,
     run: Run,
     shards: Mapping[str, Path],
     budget: Budget,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> Processed:
     """Read, parse, render, encode, fit and write one split; the result depends on nothing else.
 
@@ -83,7 +116,7 @@ def process_split(
             for side, path in shards.items()
         }
         write = by_side(writes, validation_asked(run.job.config), given)
-        make_rows(split, run, report, write, budget, progress)
+        make_rows(split, run, report, write, budget, progress, watch=watch)
     for part in parts.values():
         report.add(part)
     return Processed(report, parts, given)
@@ -161,6 +194,7 @@ def make_rows(
     budget: Budget,
     progress: Progress | None = None,
     kept: Kept | None = None,
+    watch: Watch | None = None,
 ) -> None:
     """Make a row of each record of one split and hand them to `write`, batch by batch and in order.
 
@@ -168,21 +202,20 @@ def make_rows(
     block after block: reading to rendering here, encoding in a second thread, writing in a third. The
     last two are work outside Python for the most part.
     """
-    with (
-        bulk_work() as collect,
-        InOrder(_BLOCKS_AHEAD) as writing,
-        InOrder(_BLOCKS_AHEAD) as encoding,
-    ):
-        for whole in run.blocks(split):
+    done = _Encoded(write)
+    bad, ahead = 0, _BLOCKS_AHEAD if watch is None else 0
+    blocks = run.blocks(split) if watch is None else watch.blocks(run.blocks(split))
+    with bulk_work() as collect, InOrder(ahead) as writing, InOrder(ahead) as encoding:
+        for whole in blocks:
             block = whole if budget.records is None else _head(whole, budget.records - report.records)
-            rows, lines = render_block(block, run, report, budget.kept)
+            rows, lines = render_block(block, run, report, budget)
             judged = (run.rules is not None and run.rules.judges_rows) or run.job.fitter.needs_lines
             if rows and (judged or not (report.rejected and budget.fatal is not None)):
                 run.engines.offer(rows)
                 runs = run.engines.builder.build(rows, lines)
                 runs = replace(runs, carried=carried_of(rows, lines, block, run.job))
                 encode = partial(_encode_block, runs, run=run, report=report, bad_kept=budget.kept)
-                put = partial(writing.put, write)
+                put = partial(writing.put, done.write)
                 if judged:
                     # At once: which rows are bad decides how far the split is read.
                     refuse = partial(refuse_rows, rows, runs, block, run, report, budget.kept)
@@ -191,21 +224,47 @@ def make_rows(
                     # Only the block's place goes along: its lines are done with.
                     encoding.put(partial(encode, write=put, kept=kept), block.head(0))
             if progress is not None:
-                progress(block.width)
+                progress(Step(block.width, done.taken(), report.rejected.total() - bad))
+                bad = report.rejected.total()
             if budget.is_spent(report):
                 break
             collect()
     report.rejects.sort(key=lambda reject: reject.line)  # rows are judged after the records of their block
 
 
+class _Encoded:
+    """Counts the tokens that go through it."""
+
+    def __init__(self, write: Write) -> None:
+        self._write, self._tokens, self._taken = write, 0, 0
+
+    def write(self, rows: Rows) -> None:
+        self._tokens += len(rows.ids)
+        self._write(rows)
+
+    def taken(self) -> int:
+        """How many there were since this was last asked."""
+        count = self._tokens - self._taken
+        self._taken += count
+        return count
+
+
 def render_block(
-    block: LineBlock, run: Run, report: SplitReport, kept: int | None
+    block: LineBlock, run: Run, report: SplitReport, budget: Budget
 ) -> tuple[list[Rendered], list[int]]:
     """Parse and render a block's lines: the rows, and for each its line's index in the block."""
     rows: list[Rendered] = []
     indices: list[int] = []
-    refused = run.rules.of_records(block, report) if run.rules is not None else {}
-    for index, record in enumerate(decode_lines(block.lines, run.job.reads, block.whole)):
+    deadly = {line - block.line_in_split for line in budget.deadly}
+    read = _without(block, deadly) if deadly else block
+    if failpoints.active():
+        for line in read.lines:
+            failpoints.reach("record", line.decode(errors="replace"))
+    refused = run.rules.of_records(read, report) if run.rules is not None else {}
+    for index, record in enumerate(decode_lines(read.lines, run.job.reads, read.whole)):
+        if index in deadly:
+            _reject(_DEADLY, block, index, report, budget.kept)
+            continue
         if record is None:
             report.blank += 1
             continue
@@ -216,7 +275,7 @@ def render_block(
                 raise refused[index]
             row = render_record(record, run.job)
         except RecordError as error:
-            _reject(error, block, index, report, kept)
+            _reject(error, block, index, report, budget.kept)
             continue
         rows.append(row)
         indices.append(index)
@@ -225,6 +284,12 @@ def render_block(
     report.lines += len(block.lines)
     report.input_bytes += block.width
     return rows, indices
+
+
+def _without(block: LineBlock, deadly: Collection[int]) -> LineBlock:
+    """The block with nothing to read in some of its lines."""
+    lines = [b"" if index in deadly else line for index, line in enumerate(block.lines)]
+    return replace(block, lines=lines, whole=None)
 
 
 def render_record(record: dict[str, Any], job: Job) -> Rendered:

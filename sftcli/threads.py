@@ -19,7 +19,8 @@ def cores() -> int:
 class InOrder:
     """A thread that makes calls one after another, with at most `ahead` of them waiting.
 
-    Leaving the context waits for the calls that are left, or drops them where an error ends it.
+    None ahead is no thread: each call is made at once. Leaving the context waits for the calls that are
+    left, or drops them where an error ends it.
     """
 
     def __init__(self, ahead: int) -> None:
@@ -29,6 +30,9 @@ class InOrder:
 
     def put(self, function: Callable[..., None], *args: Any) -> None:
         """Queue a call. Raises what an earlier call raised."""
+        if not self._ahead:
+            function(*args)
+            return
         self._waiting.append(self._pool.submit(function, *args))
         while self._waiting and (len(self._waiting) > self._ahead or self._waiting[0].done()):
             self._waiting.popleft().result()

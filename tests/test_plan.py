@@ -1,5 +1,6 @@
 """Inputs -> splits."""
 
+import math
 import os
 from pathlib import Path
 
@@ -63,7 +64,8 @@ def test_a_pipe_is_one_split() -> None:
     ("data", "split_size", "expected"),
     [
         (b"aa\nbb\ncc\n", 9, [(0, 9)]),
-        (b"aa\nbb\ncc\n", 8, [(0, 9)]),  # no line starts at or after byte 8
+        (b"aa\nbb\ncc\n", 8, [(0, 6), (6, 9)]),
+        (b"a\nbbbbbb\n", 8, [(0, 9)]),  # no line starts in the second half
         (b"aa\nbb\ncc\n", 6, [(0, 6), (6, 9)]),
         (b"aa\nbb\ncc\n", 5, [(0, 6), (6, 9)]),
         (b"aa\nbb\ncc\n", 3, [(0, 3), (3, 6), (6, 9)]),
@@ -88,8 +90,9 @@ def test_splits_join_to_the_file_and_begin_at_lines(text: str, split_size: int) 
     assert b"".join(data[split.start : split.end] for split in splits) == data
     starts = {0} | {i + 1 for i, byte in enumerate(data) if byte == 10}
     expected = {0}
-    for multiple in range(split_size, len(data), split_size):
-        expected |= {min((start for start in starts if start >= multiple), default=0)}
+    count = math.ceil(len(data) / split_size)
+    for at in (len(data) * number // count for number in range(1, count)):
+        expected |= {min((start for start in starts if start >= at), default=0)}
     assert {split.start for split in splits} == expected - {len(data)} | {0}
 
 

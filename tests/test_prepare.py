@@ -42,7 +42,6 @@ from transformers import AutoTokenizer
 
 from sftcli.config import COMPRESSIONS
 from sftcli.errors import FileError
-from sftcli.plan import plan_splits
 from sftcli.tokenizer import load_tokenizer
 
 Record = dict[str, Any]
@@ -406,8 +405,7 @@ def test_split_boundaries_change_no_row(
     (tmp_path / "in.jsonl").write_bytes(jsonl(*records[:4]) + b"\n" + jsonl(*records[4:]))
     options = {"template": "chatml", "max_length": 100, "on_error": "quarantine"}
     whole = make("whole", "in.jsonl", **options)
-    monkeypatch.setattr("sftcli.run.plan_splits", partial(plan_splits, split_size=split_size))
-    cut = make("cut", "in.jsonl", **options)
+    cut = make("cut", "in.jsonl", split_size=split_size, **options)
     assert whole.shards == 1 < cut.shards
     assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
     assert manifest(tmp_path / "cut")["counts"] == manifest(tmp_path / "whole")["counts"]

@@ -118,11 +118,11 @@ def test_keys_have_dashes_or_underscores(sftcli_here: Here) -> None:
 
 
 def test_prepare_says_whose_keys_those_of_the_gate_are(sftcli_here: Here) -> None:
-    Path("gate.yaml").write_text("tokenizer: demo\nmax-bad: 1%\n")
+    Path("gate.yaml").write_text("tokenizer: demo\nfail-over: {C001: 1%}\n")
     ended = sftcli_here("prepare", "data.jsonl", "--config", "gate.yaml")
     assert ended.code == 2
     assert ended.err == (
-        "error: gate.yaml:2:1: max_bad is read by `sftcli validate` alone; give it a config of its own\n"
+        "error: gate.yaml:2:1: fail_over is read by `sftcli validate` alone; give it a config of its own\n"
     )
 
 

@@ -119,23 +119,23 @@ def _run() -> int:
     except click.ClickException as problem:
         problem.show()
         return 2
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
+    except (KeyboardInterrupt, click.Abort) as problem:
+        click.echo("interrupted" + _how_to_go_on(problem), err=True)
         return 130
     except _Terminated as signalled:
-        click.echo("terminated", err=True)
+        click.echo("terminated" + _how_to_go_on(signalled), err=True)
         return 128 + int(signalled.args[0])
     except SftcliError as problem:
         if _debug():
             _put_traceback()
             return problem.exit_code
-        _put_error(_safe(_said(problem)))
+        _put_error(_safe(_said(problem) + _how_to_go_on(problem)))
         return problem.exit_code
     except (MemoryError, OSError) as problem:
         if _debug():
             _put_traceback()
         reason = "out of memory" if isinstance(problem, MemoryError) else _safe(_in_words(problem))
-        _put_error(reason)
+        _put_error(reason + _safe(_how_to_go_on(problem)))
         return 3
     except Exception as problem:
         if _debug():
@@ -147,6 +147,18 @@ def _run() -> int:
             err=True,
         )
         return 4
+
+
+def _how_to_go_on(problem: BaseException) -> str:
+    """What an error says of going on after it, as text to follow another; empty where it says nothing."""
+    cause = problem.__context__ if isinstance(problem, click.Abort) else None  # which click made of Ctrl-C
+    notes = [
+        note
+        for one in (problem, cause)
+        for note in getattr(one, "__notes__", [])
+        if note.startswith("resume with: ")
+    ]
+    return f"; {notes[-1]}" if notes else ""
 
 
 def _put_error(text: str) -> None:

@@ -1,4 +1,4 @@
-"""An option that takes one of few texts."""
+"""Options that take one of few texts, or a number."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,3 +22,16 @@ class Choice(click.Choice):  # type: ignore[type-arg]  # older click has no para
             if near is None:
                 raise
             self.fail(f"{problem.message.rstrip('.')}; did you mean {near!r}?", param, ctx)
+
+
+class NumberOrAuto(click.ParamType):  # type: ignore[type-arg]  # as above
+    """A whole number from 1 on, or auto."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        if isinstance(value, int) or value == "auto":
+            return "auto" if value == "auto" else int(value)
+        if not str(value).isdecimal() or int(value) < 1:
+            self.fail(f"{value!r} is no number from 1 on; take one, or auto", param, ctx)
+        return int(value)

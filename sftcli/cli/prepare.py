@@ -1,5 +1,6 @@
 """sftcli prepare"""
 
+import shlex
 import sys
 from typing import Any
 
@@ -8,12 +9,12 @@ import click
 from sftcli.cli.choice import Choice
 from sftcli.cli.options import F, config_flags, config_options, progress_option, split_list
 from sftcli.cli.sections import SectionedCommand
-from sftcli.cli.write_options import SHAPE, SHARDS, WHICH, write_flags
+from sftcli.cli.write_options import SHAPE, SHARDS, WHICH, WORK, write_flags
 
 
 def shard_options(command: F) -> F:
     """Every option that says what is written of a row, and in what files."""
-    for option in reversed((*SHAPE, *SHARDS, *WHICH)):
+    for option in reversed((*SHAPE, *SHARDS, *WHICH, *WORK)):
         command = option(command)
     return command
 
@@ -21,12 +22,13 @@ def shard_options(command: F) -> F:
 class _Command(SectionedCommand):
     shared = "How records become rows"
     sections = {  # noqa: RUF012 (never changed)
-        "The output": "output overwrite profile format compression",
+        "The output": "output overwrite resume profile format compression split_size",
         shared: "",
         "What is written of a row": "max_length truncation truncation_side min_trained packing layout pad "
         "pad_to_multiple_of padding_side labels_dtype columns keep",
         "Which rows are written, and where": "val_size shuffle seed dedup limit",
-        "Bad records": "on_error select ignore max_errors",
+        "Bad records": "on_error max_bad select ignore max_errors",
+        "How it is done": "num_proc",
         "What is printed": "as_json quiet progress debug help",
     }
 
@@ -49,8 +51,14 @@ class _Command(SectionedCommand):
     "them make bad records.",
 )
 @click.option("--ignore", multiple=True, metavar="RULES", help="Leave these out of --select.")
+@click.option("--max-bad", metavar="N|P%", help="Fail where more bad records than this would be left out.")
 @click.option("--max-errors", type=click.IntRange(1), default=20, show_default=True, help="How many to list.")
 @click.option("--overwrite", is_flag=True, help="Replace the dataset in the output folder.")
+@click.option(
+    "--resume/--no-resume",
+    default=None,
+    help="Go on where a run that was stopped left off, or begin anew. [default: go on where it was the same]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 @progress_option
@@ -58,6 +66,7 @@ def prepare(
     inputs: tuple[str, ...],
     max_errors: int,
     overwrite: bool,
+    resume: bool | None,
     as_json: bool,
     quiet: bool,
     progress: bool | None,
@@ -73,27 +82,31 @@ def prepare(
     from sftcli.config import inputs_of, load_config
     from sftcli.errors import BadRecordsError
     from sftcli.fastload import warm_up
+    from sftcli.workers.count import open_pool
 
     for name in ("select", "ignore"):
         flags[name] = split_list(flags[name], f"--{name}")
     loaded = load_config(config, {"inputs": list(inputs), **write_flags(config_flags(flags))})
-    if loaded.encoder != "tokenizers":
-        warm_up(loaded.tokenizer, inputs_of(loaded))  # beside the imports that follow
-    from sftcli import pipeline
-    from sftcli.cli import show
+    with open_pool(loaded) as pool:
+        if pool is None and loaded.encoder != "tokenizers":
+            warm_up(loaded.tokenizer, inputs_of(loaded))  # beside the imports that follow
+        from sftcli import pipeline
+        from sftcli.cli import show
 
-    bar = show.Bar(progress if progress is not None else not quiet and sys.stderr.isatty())
-    try:
-        with bar:
-            report = pipeline.prepare(
-                loaded,
-                overwrite=overwrite,
-                max_errors=max_errors,
-                progress=bar.start,
-                announce=None if quiet else show.announce,
-            )
-    except BadRecordsError as problem:
-        show.bad_records(problem)
-        return problem.exit_code
+        try:
+            with show.Bar(progress if progress is not None else not quiet and sys.stderr.isatty()) as bar:
+                report = pipeline.prepare(
+                    loaded,
+                    overwrite=overwrite,
+                    resume=resume,
+                    command=shlex.join(["sftcli", *sys.argv[1:]]),
+                    max_errors=max_errors,
+                    progress=bar.start,
+                    announce=None if quiet else show.announce,
+                    pool=pool,
+                )
+        except BadRecordsError as problem:
+            show.bad_records(problem)
+            return problem.exit_code
     show.report(report, as_json=as_json, quiet=quiet)
     return 0

@@ -136,7 +136,7 @@ def _refuse_shards(sources: Sequence[str]) -> None:
 
 def _begin(bar: Bar, source: AnySource, selection: Selection) -> Callable[[int], None]:
     if isinstance(source, RawData):
-        return bar.start(source.progress)
+        return bar.by_bytes(source.progress)
     # Rows that are known by their numbers are found at once.
     return bar.begin(source.rows, "row") if selection.is_search else lambda done: None
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from sftcli.report import MIX_WEIGHT, RunReport, SplitReport
 from sftcli.view.cells import one_line
 
 if TYPE_CHECKING:
+    from sftcli.progress import Progress, Step
     from sftcli.run import Run
     from sftcli.sources import Sources
 
@@ -51,8 +53,24 @@ class Bar:
         self._shown, self._name = shown, name
         self._bar: Any = None
 
-    def start(self, run: "Run | Sources") -> Callable[[int], None]:
-        """A bar by input bytes."""
+    def start(self, run: "Run | Sources") -> "Progress":
+        """A bar by input bytes, with the tokens a second and the bad records beside it."""
+        tell = self.by_bytes(run)
+        began, tokens, bad = time.monotonic(), 0, 0
+
+        def told(step: "Step") -> None:
+            nonlocal tokens, bad
+            tokens, bad = tokens + step.tokens, bad + step.bad
+            if self._bar is not None and step.bytes:
+                rate = si(tokens / max(time.monotonic() - began, 0.001))
+                rejected = f", {_count(bad, 'bad record')}" if bad else ""
+                self._bar.set_postfix_str(f"{rate} tokens/s{rejected}", refresh=False)
+            tell(step.bytes)
+
+        return told
+
+    def by_bytes(self, run: "Run | Sources") -> Callable[[int], None]:
+        """A bar by input bytes alone."""
         # Of compressed input only the packed size is known, while what is counted is text.
         plain = all(split.compression is None and split.kind == "jsonl" for split in run.splits)
         return self.begin(run.input_bytes if plain and run.input_bytes else None, "B")
@@ -110,6 +128,9 @@ def bad_records(problem: BadRecordsError) -> None:
             "each file as a source of its own, under `sources:` in a config."
         )
     click.echo(labelled("error", "red", f"{count}; nothing was written. {mend}"), err=True)
+    if getattr(problem, "__notes__", None) and problem.other_format is None:
+        text = "What is done of the other splits is kept: with one of these two the run goes on from there."
+        click.echo(hung(text, 0, sys.stderr), err=True)
 
 
 def report(run: RunReport, *, as_json: bool, quiet: bool) -> None:
@@ -297,6 +318,15 @@ def _rate(run: RunReport) -> str:
 
 def _count(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def si(number: float) -> str:
+    """A number as 1.2k, 3.4M or 5.6G."""
+    for unit in ("", "k", "M"):
+        if number < 1000:
+            return f"{number:.3g}{unit}"
+        number /= 1000
+    return f"{number:.3g}G"
 
 
 def _size(count: int) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from sftcli.cli.choice import Choice
+from sftcli.cli.choice import Choice, NumberOrAuto
 from sftcli.errors import UsageError
 
 SHAPE = (
@@ -59,6 +59,17 @@ SHARDS = (
         "--compression",
         type=Choice(["zstd", "snappy", "lz4", "gzip", "none"]),
         help="The shards' compression. [default: zstd for parquet, none for arrow]",
+    ),
+    click.option(
+        "--split-size", metavar="SIZE", help="At most this much input becomes one shard. [default: 128MiB]"
+    ),
+)
+WORK = (
+    click.option(
+        "--num-proc",
+        type=NumberOrAuto(),
+        metavar="N|auto",
+        help="So many processes do the splits. No byte of the output hangs on it. [default: auto]",
     ),
 )
 WHICH = (

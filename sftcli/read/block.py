@@ -95,5 +95,15 @@ class LineBlock:
 
     def head(self, count: int) -> "LineBlock":
         """The first `count` lines as a block of their own."""
-        count = max(count, 0)
-        return replace(self, lines=self.lines[:count], widths=self.widths and self.widths[:count], whole=None)
+        return self.part(0, max(count, 0))
+
+    def part(self, first: int, stop: int) -> "LineBlock":
+        """Lines [first, stop) of this block as a block of their own."""
+        return replace(
+            self,
+            first_byte=self.byte_of(first) if first else self.first_byte,
+            lines=self.lines[first:stop],
+            line_in_split=self.line_in_split + first,
+            widths=self.widths and self.widths[first:stop],
+            whole=None,
+        )

@@ -19,7 +19,7 @@ RULES: Mapping[str, Rule] = {
     for family in (lines, files, records, content, tokens, dataset)
     for rule in sorted(family.RULES, key=lambda rule: rule.code)
 }
-OF_PREPARE: Mapping[str, Rule] = {rule.code: rule for rule in dataset.OF_PREPARE}
+OF_PREPARE: Mapping[str, Rule] = {rule.code: rule for rule in (*records.OF_PREPARE, *dataset.OF_PREPARE)}
 BY_NAME: Mapping[str, Rule] = {rule.name: rule for rule in (*RULES.values(), *OF_PREPARE.values())}
 
 

@@ -170,3 +170,15 @@ RULES = (
         instead=_CHAT,
     ),
 )
+
+# What `prepare` alone finds, when it is not there to tell.
+OF_PREPARE = (
+    Rule(
+        "R017",
+        "kills_process",
+        "error",
+        "Two processes of `prepare` that read a record were killed, one after the other.",
+        example='{"prompt": "Say it 10,000,000 times.", "completion": "It it it it it it it it ..."}',
+        cure="Look at the record: most such ones are very long. Take it out, or run with more memory.",
+    ),
+)

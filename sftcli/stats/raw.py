@@ -12,10 +12,11 @@ import numpy.typing as npt
 from sftcli.config import Config
 from sftcli.conversation import Conversation
 from sftcli.job import Job
+from sftcli.progress import Progress
 from sftcli.rendered import Rendered
 from sftcli.report import SplitReport
 from sftcli.run import Run
-from sftcli.split import Budget, Progress, read_split
+from sftcli.split import Budget, read_split
 from sftcli.stats.count import RowCounts
 from sftcli.stats.measure import Layout, Measured, Reason, Turns
 

@@ -24,6 +24,7 @@ __all__ = [
     "as_jinja",
     "builtin_names",
     "load_template",
+    "read_template",
     "template_from_file",
 ]
 
@@ -36,10 +37,21 @@ def builtin_names() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir())
 
 
-def load_template(name: str) -> Template:
-    """A built-in template by its name, or a user's by the path of its .yaml file."""
+def read_template(name: str) -> bytes:
+    """What is in a template's file. Raises TemplateError where it cannot be read."""
+    try:
+        return Path(name).read_bytes()
+    except OSError as problem:
+        raise TemplateError(f"{name}: cannot be read: {problem.strerror}") from None
+
+
+def load_template(name: str, raw: bytes | None = None) -> Template:
+    """A built-in template by its name, or a user's by the path of its .yaml file.
+
+    `raw` is what is in that file, where somebody has read it.
+    """
     if name.endswith((".yaml", ".yml")):
-        return template_from_file(Path(name))
+        return template_from_file(Path(name), raw)
     if name not in builtin_names():
         raise TemplateError(
             f"unknown template {name!r}{nearest(name, [*builtin_names(), 'tokenizer'])} "
@@ -49,9 +61,9 @@ def load_template(name: str) -> Template:
         return template_from_file(path)
 
 
-def template_from_file(path: Path) -> Template:
+def template_from_file(path: Path, raw: bytes | None = None) -> Template:
     """Read one YAML template: with `roles:` a role template, with `prompt:` a prompt template."""
-    data = load_yaml(path, TemplateError)
+    data = load_yaml(path, TemplateError, raw)
     data.setdefault("name", path.stem)
     kind: type[RoleTemplate | PromptFile]
     if "roles" in data:

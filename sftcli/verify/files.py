@@ -4,10 +4,9 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from sftcli.commit import STAGING
 from sftcli.errors import TokenizerError
 from sftcli.findings.finding import Finding
-from sftcli.manifest import MANIFEST, file_facts
+from sftcli.manifest import MANIFEST, STAGING, file_facts
 from sftcli.prepared import Facts, FileFacts
 from sftcli.tokenizer import load_tokenizer
 

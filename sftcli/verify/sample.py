@@ -19,7 +19,7 @@ from sftcli.read import LineBlock
 from sftcli.report import LEFT_OUT, SplitReport
 from sftcli.run import Run
 from sftcli.sources import Sources
-from sftcli.split import fit_rows, refuse_rows, render_block
+from sftcli.split import Budget, fit_rows, refuse_rows, render_block
 from sftcli.verify.again import cannot, config_of, versions
 from sftcli.verify.made import Made, keys_of, look_in_stream, unpadded
 from sftcli.view.aligned import Lists
@@ -142,7 +142,7 @@ def _rows(
             widths=None,
             line_in_split=block.line_in_split + index,
         )
-        rows, indices = render_block(line, run, report, 0)
+        rows, indices = render_block(line, run, report, Budget(kept=0))
         if not rows:
             continue
         run.engines.offer(rows)
