@@ -12,6 +12,7 @@ import numpy.typing as npt
 from sftcli.errors import InternalError, TokenizerError
 from sftcli.fastload import begin_loading
 from sftcli.tokenizer import Tokenizer
+from sftcli.tokenizer_checks import panics_told
 
 if TYPE_CHECKING:
     import fastokens
@@ -88,8 +89,9 @@ class ReferenceEngine:
         if not plain:
             return False
         self._whole.encode_special_tokens = False
-        alone = self._whole.encode("a b", add_special_tokens=False).ids
-        after = self._whole.encode(plain[0] + "a b", add_special_tokens=False).ids
+        with panics_told():
+            alone = self._whole.encode("a b", add_special_tokens=False).ids
+            after = self._whole.encode(plain[0] + "a b", add_special_tokens=False).ids
         return after[1:] != alone
 
     def encode(self, texts: Sequence[str], sizes: Ints, leading: npt.NDArray[np.bool_]) -> Encoded:
@@ -101,7 +103,8 @@ class ReferenceEngine:
         if self._start_matters:
             skip = len(_SENTINEL)
             texts = [text if lead else _SENTINEL + text for text, lead in zip(texts, leading, strict=True)]
-        found = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        with panics_told():
+            found = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
         ids: list[npt.NDArray[np.int32]] = []
         spans: list[Ints] = []
         base = np.cumsum(sizes) - sizes
@@ -138,7 +141,8 @@ class ReferenceEngine:
     def one_shot(self, text: str) -> list[int]:
         """The ids of a whole text in which control tokens are read as such."""
         self._whole.encode_special_tokens = False
-        ids = self._whole.encode(text, add_special_tokens=False).ids
+        with panics_told():
+            ids = self._whole.encode(text, add_special_tokens=False).ids
         self._tokenizer.encode_special_tokens = True  # it may be the same tokenizer
         return list(ids)
 

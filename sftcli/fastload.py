@@ -11,6 +11,8 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
+from sftcli.tokenizer_files import MAX_BYTES
+
 if TYPE_CHECKING:
     import fastokens
 
@@ -67,7 +69,7 @@ def warm_up(tokenizer: str | None, inputs: Iterable[str]) -> None:
 
 
 def local_json(tokenizer: str | None) -> Path | None:
-    """The tokenizer.json of a tokenizer that is named by a path."""
+    """The tokenizer.json of a tokenizer that is named by a path; None for one that is too large to be one."""
     path = Path(tokenizer or "")
     path = path / "tokenizer.json" if path.is_dir() else path
-    return path if path.suffix == ".json" and path.is_file() else None
+    return path if path.suffix == ".json" and path.is_file() and path.stat().st_size <= MAX_BYTES else None

@@ -11,6 +11,7 @@ import msgspec
 import tokenizers
 
 from sftcli.errors import TokenizerError
+from sftcli.tokenizer_checks import MAX_TEXT, check_layout, check_loaded, panics_told, refuse_spelled
 from sftcli.tokenizer_files import find_files
 from sftcli.tokenizer_json import AddedToken, TokenizerJson
 
@@ -55,21 +56,27 @@ class Tokenizer:
         if self.extended is not None:
             return self.extended
         try:
-            loaded = tokenizers.Tokenizer.from_buffer(self.files["tokenizer.json"])
+            with panics_told():
+                loaded = tokenizers.Tokenizer.from_buffer(self.files["tokenizer.json"])
+        except TokenizerError:
+            raise
         except Exception as problem:  # the library raises bare Exception and ValueError
             raise TokenizerError(f"{self.name}: tokenizer.json cannot be read: {problem}") from None
         # A baked-in truncation or padding would shorten or lengthen rows behind our back.
         loaded.no_truncation()
         loaded.no_padding()
+        check_loaded(loaded, self.layout, self.name)
         return loaded
 
     @cached_property
     def layout(self) -> TokenizerJson:
         """What tokenizer.json says, read in a tenth of the time that loading the tokenizer takes."""
         try:
-            return msgspec.json.decode(self.json, type=TokenizerJson)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
+            layout = msgspec.json.decode(self.json, type=TokenizerJson)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
             raise TokenizerError(f"{self.name}: tokenizer.json cannot be read: {problem}") from None
+        check_layout(layout, self.name)
+        return layout
 
     @cached_property
     def json(self) -> bytes:
@@ -115,8 +122,8 @@ class Tokenizer:
                 return template
             if isinstance(template, list):
                 entries = [entry for entry in template if isinstance(entry, dict)]
-                named = {entry.get("name"): entry.get("template") for entry in entries}
-                found = named.get("default")
+                named = [entry.get("template") for entry in entries if entry.get("name") == "default"]
+                found = named[-1] if named else None
                 return found if isinstance(found, str) else None
         return None
 
@@ -126,8 +133,9 @@ class Tokenizer:
         wants = self.config.get("add_bos_token")
         if wants is False:
             return ""
-        bare = self.reference.encode("a", add_special_tokens=False).ids
-        full = self.reference.encode("a", add_special_tokens=True).ids
+        with panics_told():
+            bare = self.reference.encode("a", add_special_tokens=False).ids
+            full = self.reference.encode("a", add_special_tokens=True).ids
         lead = full[: len(full) - len(bare)] if full[-len(bare) :] == bare else full[:1]
         if lead and lead != bare[:1]:
             return self.reference.id_to_token(lead[0]) or ""
@@ -165,6 +173,8 @@ class Tokenizer:
         for text in wanted:
             if not text or text != text.strip():
                 raise TokenizerError(f"special token {text!r}: must have text, without white space around it")
+            if len(text) > MAX_TEXT:
+                raise TokenizerError(f"special token {text[:80]!r}...: has over {MAX_TEXT:,} characters")
         extended = tokenizers.Tokenizer.from_str(self.reference.to_str())
         missing = [text for text in wanted if text not in self.control_tokens]
         new = [text for text in missing if extended.token_to_id(text) is None]
@@ -172,7 +182,7 @@ class Tokenizer:
         there = {token.content: token for token in self.layout.added_tokens}
         extended.add_special_tokens([_as_added_token(text, there.get(text)) for text in missing])
         if self.layout.model.type == "BPE":  # of others the reference engine renames these: see engine
-            _refuse_spelled(extended, missing, self.name)
+            refuse_spelled(extended, missing, self.name)
         ids = [(text, extended.token_to_id(text)) for text in new]
         return replace(
             self,
@@ -180,24 +190,6 @@ class Tokenizer:
             added=self.added + tuple((text, token_id) for text, token_id in ids if token_id is not None),
             extended=extended,
         )
-
-
-def _refuse_spelled(extended: tokenizers.Tokenizer, tokens: Sequence[str], name: str) -> None:
-    """A piece of the vocabulary that ordinary text is made of cannot be a control token too."""
-    for text in tokens:
-        if extended.token_to_id(text) in _tokens_in(extended, text):
-            raise TokenizerError(
-                f"special token {text!r}: is an ordinary token of {name!r}, which any text can "
-                "spell; take one that is not in its vocabulary"
-            )
-
-
-def _tokens_in(tokenizer: tokenizers.Tokenizer, text: str) -> list[int]:
-    """The ids of text in which no control token is read."""
-    tokenizer.encode_special_tokens = True
-    ids = tokenizer.encode(text, add_special_tokens=False).ids
-    tokenizer.encode_special_tokens = False
-    return list(ids)
 
 
 def _as_added_token(text: str, known: AddedToken | None) -> tokenizers.AddedToken:
@@ -225,9 +217,11 @@ def _json_object(raw: bytes | None, where: str) -> dict[str, Any]:
         return {}
     try:
         data = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise TokenizerError(f"{where}: {problem}") from None
-    return data if isinstance(data, dict) else {}
+    if not isinstance(data, dict):
+        raise TokenizerError(f"{where}: holds no JSON object")
+    return data
 
 
 def _token_text(value: Any) -> str | None:

@@ -15,6 +15,8 @@ SIDE_FILES = (
     "chat_template.json",
 )
 
+MAX_BYTES = 1 << 28  # of one file; the largest vocabularies take a tenth of that
+
 
 def find_files(source: str) -> dict[str, bytes]:
     path = Path(source)
@@ -119,8 +121,17 @@ def _read_files(paths: Mapping[str, Path]) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     for name, path in paths.items():
         if name == "tokenizer.json" or path.is_file():
-            try:
-                files[name] = path.read_bytes()
-            except OSError as problem:
-                raise TokenizerError(f"{path}: cannot be read: {problem.strerror}") from None
+            files[name] = _read_file(path)
     return files
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise TokenizerError(
+                f"{path}: has {size:,} bytes; a tokenizer file of over {MAX_BYTES:,} is not read"
+            )
+        return path.read_bytes()
+    except OSError as problem:
+        raise TokenizerError(f"{path}: cannot be read: {problem.strerror}") from None

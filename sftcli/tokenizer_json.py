@@ -4,6 +4,7 @@ Only the parts that decide these are read.
 """
 
 from functools import cached_property
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -25,9 +26,16 @@ class AddedToken(msgspec.Struct):
 
 
 class PipelinePart(msgspec.Struct):
-    """A normalizer, pre-tokenizer or post-processor: its type and, for a sequence, what is inside."""
+    """A normalizer, pre-tokenizer or post-processor: its type and, for a sequence, what is inside.
+
+    `content` is what a Replace puts in the place of what it finds, `prepend` what stands before a text,
+    `single` how a TemplateProcessing lays out one text.
+    """
 
     type: str
+    content: str = ""
+    prepend: str = ""
+    single: list[dict[str, Any]] = []
     add_prefix_space: bool = False
     trim_offsets: bool = False
     processors: "list[PipelinePart]" = []
@@ -46,6 +54,7 @@ class Model(msgspec.Struct):
     vocab: dict[str, int] | list[tuple[str, float]] = {}
     unk_token: str | None = None
     ignore_merges: bool = False
+    dropout: float | None = None
 
 
 class TokenizerJson(msgspec.Struct, dict=True):
@@ -72,10 +81,14 @@ class TokenizerJson(msgspec.Struct, dict=True):
     @cached_property
     def texts(self) -> dict[int, str]:
         """Each token as the vocabulary spells it, by its id."""
+        return self.texts_of_model | {token.id: token.content for token in self.added_tokens}
+
+    @property
+    def texts_of_model(self) -> dict[int, str]:
+        """The same without the added tokens."""
         vocab = self.model.vocab
         pairs = vocab.items() if isinstance(vocab, dict) else ((entry[0], i) for i, entry in enumerate(vocab))
-        texts = {token_id: text for text, token_id in pairs}
-        return texts | {token.id: token.content for token in self.added_tokens}
+        return {token_id: text for text, token_id in pairs}
 
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes that one id stands for in running text; none where no token has this id."""

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _BOOL = "tag:yaml.org,2002:bool"
+_INT = "tag:yaml.org,2002:int"
 _FLOAT = "tag:yaml.org,2002:float"
+_LONGEST_NUMBER = 400  # characters, more than any float has when it is written out
 _MAX_BYTES = 1 << 20
 OPTIONS = "options"  # names flags as the place of a mistake
 
@@ -55,16 +57,35 @@ def _loader() -> "type[yaml.SafeLoader]":
             mapping: dict[Any, Any] = super().construct_mapping(node, deep)
             return mapping
 
-    # YAML 1.1 reads no, off, yes and on as booleans, and dates as dates; 1.2 reads them as text. What 1.1
-    # reads as text, and 1.2 and JSON as a number, is 1e-9.
-    left_out = (_BOOL, "tag:yaml.org,2002:timestamp")
+        def construct_number(self, node: Any) -> Any:
+            text = self.construct_scalar(node)
+            if len(text) > _LONGEST_NUMBER or ":" in text:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{text[:20]}... is no number that is read here", node.start_mark
+                )
+            return self.construct_yaml_int(node) if node.tag == _INT else self.construct_yaml_float(node)
+
+    Loader.add_constructor(_INT, Loader.construct_number)
+    Loader.add_constructor(_FLOAT, Loader.construct_number)
+    # YAML 1.1 reads no, off, yes and on as booleans, dates as dates, and 1:30 as ninety; 1.2 reads them as
+    # text. What 1.1 reads as text, and 1.2 and JSON as a number, is 1e-9.
+    left_out = (_BOOL, _INT, _FLOAT, "tag:yaml.org,2002:timestamp")
     Loader.yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in rules if tag not in left_out]
         for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
     Loader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+    number = list("-+.0123456789")
     Loader.add_implicit_resolver(
-        _FLOAT, re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789")
+        _INT, re.compile(r"^[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)$"), number
+    )
+    Loader.add_implicit_resolver(
+        _FLOAT,
+        re.compile(
+            r"^[-+]?(?:(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+"
+            r"|[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*|\.(?:inf|Inf|INF))$|^\.(?:nan|NaN|NAN)$"
+        ),
+        number,
     )
     return Loader
 
@@ -90,7 +111,10 @@ def load_yaml(path: Path, error: type[UsageError] = ConfigError, raw: bytes | No
         mark = problem.problem_mark
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         raise error(f"{place}: {problem.problem}") from None
-    except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError, TypeError) as problem:
+    except (
+        *(yaml.YAMLError, RecursionError, ArithmeticError),
+        *(ValueError, LookupError, AttributeError, TypeError),
+    ) as problem:
         # Explicit tags on what is not of their kind end in all sorts of errors.
         raise error(f"{path}: a value that cannot be read ({type(problem).__name__}: {problem})") from None
     if not isinstance(data, dict):
