@@ -151,12 +151,7 @@ def read_manifest(out: Path) -> dict[str, Any]:
     try:
         manifest = msgspec.json.decode(manifest_bytes(path), type=dict[str, Any])
     except FileNotFoundError:
-        run = unfinished_run(out)
-        if run is not None:
-            raise EnvironmentFault(
-                f"{out}: incomplete, the run that makes it has not come to its end; "
-                f"resume with: {run.get('command') or 'the command that began it'}"
-            ) from None
+        refuse_unfinished(out)
         raise EnvironmentFault(
             f"{out}: has no {MANIFEST}: an incomplete dataset, or none made by sftcli; "
             "run prepare again, or name the folder that it wrote"
@@ -167,6 +162,16 @@ def read_manifest(out: Path) -> dict[str, Any]:
     if not isinstance(manifest.get("files"), dict) or not isinstance(manifest.get("shards"), list):
         raise OutputError(f"{path}: not a manifest of sftcli")
     return manifest
+
+
+def refuse_unfinished(out: Path) -> None:
+    """Raise EnvironmentFault, with how to go on, where a run into `out` has not come to its end."""
+    run = unfinished_run(out)
+    if run is not None:
+        raise EnvironmentFault(
+            f"{out}: incomplete, the run that makes it has not come to its end; "
+            f"resume with: {run.get('command') or 'the command that began it'}"
+        )
 
 
 def unfinished_run(out: Path) -> dict[str, Any] | None:

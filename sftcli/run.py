@@ -50,8 +50,8 @@ class Run:
     ) -> None:
         if config.sources:
             raise ConfigError(
-                "the config has `sources`, which prepare alone reads; give this command a config without "
-                "them, with the inputs and options of one source"
+                "the config has `sources`, which prepare and inspect read; give this command a config "
+                "without them, with the inputs and options of one source"
             )
         self.splits = plan_splits(config.inputs, bytes_of(config.split_size)) if told is None else told.splits
         self.files = list(dict.fromkeys(split.file for split in self.splits))

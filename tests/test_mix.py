@@ -609,7 +609,7 @@ def test_stats_says_that_it_reads_no_sources(
 ) -> None:
     monkeypatch.chdir(CONFIGS.parent)
     told = (
-        "error: the config has `sources`, which prepare alone reads; give this command a config without "
+        "error: the config has `sources`, which prepare and inspect read; give this command a config without "
         "them, with the inputs and options of one source\n"
     )
     assert sftcli_here("stats", "--config", "configs/mix.yaml") == Ended(2, "", told)

@@ -10,7 +10,7 @@ import msgspec
 from sftcli.errors import EnvironmentFault, UsageError
 from sftcli.findings.finding import Finding
 from sftcli.findings.message import counted
-from sftcli.manifest import FORMAT_VERSION, MANIFEST, is_sealed, manifest_bytes
+from sftcli.manifest import FORMAT_VERSION, MANIFEST, is_sealed, manifest_bytes, refuse_unfinished
 from sftcli.prepared import Facts
 
 _AGAIN = "prepare the folder again, or fetch an undamaged copy"
@@ -22,6 +22,7 @@ def require_manifest(folder: Path) -> None:
         what = "a file, not a folder" if folder.exists() else "no such folder"
         raise UsageError(f"{folder}: {what}; name the folder that `sftcli prepare -o` wrote")
     if not (folder / MANIFEST).exists():
+        refuse_unfinished(folder)
         raise EnvironmentFault(
             f"{folder}: incomplete: it has no {MANIFEST}, so no run has come to its end here; "
             f"run the same `sftcli prepare ... -o {folder}` again"
