@@ -230,6 +230,9 @@ class TrackedEnvironment(PlainEnvironment):
         return made(str.__str__(text) if type(text) is str else text, merged(runs)) if text else text
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        if operator == "+" and isinstance(left, str) and isinstance(right, str):
+            self.budget.lay_down(len(left) + len(right))
+            return left + right
         if operator == "%" and isinstance(left, str):
             left = as_tracked(left)
         return super().call_binop(context, operator, left, right)
@@ -287,6 +290,8 @@ class CompiledTemplate:
         self.environment = environment
         self.variables = dict(variables)
         self.template = environment.from_string(source)
+        # As Jinja has them they are two dicts behind one, which it goes through in every render.
+        self.template.globals = dict(self.template.globals)
 
     def render(self, messages: list[dict[str, Any]], tools: list[Any] | None, prompt: bool) -> str:
         """The text, with or without a generation prompt."""

@@ -30,9 +30,15 @@ class Tracked(str):
         raise UntrackableError("tracked text does not leave the renderer")
 
     def __add__(self, other: str) -> str:
+        runs = self._runs
+        if type(other) is str and other and runs and runs[-1][1] is not TEMPLATE:
+            return made(str.__add__(self, other), (*runs, (len(other), TEMPLATE)))
         return concat((self, other)) if isinstance(other, str) else NotImplemented
 
     def __radd__(self, other: str) -> str:
+        runs = self._runs
+        if type(other) is str and other and runs and runs[0][1] is not TEMPLATE:
+            return made(str.__add__(other, self), ((len(other), TEMPLATE), *runs))
         return concat((other, self)) if isinstance(other, str) else NotImplemented
 
     def __mul__(self, count: SupportsIndex) -> str:
