@@ -340,5 +340,5 @@ def test_no_code_of_a_tokenizer_runs_and_nothing_is_asked(tmp_path: Path, kind: 
     else:
         assert ended.code == 2
         assert ended.err.splitlines()[-1].startswith(
-            "error: tokenizer 'tk': has vocab.json but no tokenizer.json, and transformers could not convert it"
+            "error: tokenizer 'tk': has vocab.json but no tokenizer.json, and transformers could not"
         )
