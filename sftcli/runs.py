@@ -260,4 +260,5 @@ def _in_rows(tables: Sequence[Int32s], which: Ints, width: int) -> tuple[Int32s,
     counts = lengths[which]
     stops = np.cumsum(counts)
     lines = np.arange(stops[-1] if len(stops) else 0) + np.repeat(firsts[which] - stops + counts, counts)
-    return np.concatenate([np.zeros((0, width), np.int32), *tables])[lines], counts
+    # Many times faster than to index with them.
+    return np.concatenate([np.zeros((0, width), np.int32), *tables]).take(lines, axis=0), counts
