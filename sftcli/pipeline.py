@@ -14,91 +14,38 @@ Where it hangs on all rows which of them are written and in what order, they are
 are packed, and a second pass takes them from there (see arrange).
 """
 
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sftcli.advice import advice, advice_on_validation, empty_sources, nothing_to_write
+from sftcli.advice import advice, advice_on_validation, empty_sources
 from sftcli.arrange.asked import VALIDATION, needs_all_rows
 from sftcli.commit import commit, staged, staged_files
 from sftcli.config import Config, inputs_of
-from sftcli.errors import BadRecordsError, ConfigError, DataError, OutputError, TooManyBadError
+from sftcli.errors import ConfigError, OutputError
 from sftcli.layout import size_written, written_layout
 from sftcli.manifest import file_facts, input_facts, make_manifest, side_facts, source_facts
 from sftcli.output import check_inputs, check_output, shard_name, write_side_files
-from sftcli.parse.detect import of_another_format
 from sftcli.part import aside_folder, shard_names
 from sftcli.parts import in_others, in_this_process
 from sftcli.progress import Progress
 from sftcli.report import RunReport, SplitReport
 from sftcli.resume import asked_of, check_inputs_unchanged
 from sftcli.sources import Part, Sources
-from sftcli.split import Budget, open_rows
-from sftcli.staging import Done, Staging
+from sftcli.split import open_rows
+from sftcli.staging import Done
 from sftcli.threads import InOrder
 from sftcli.write_npy import files_of
+from sftcli.written import Written
 
 if TYPE_CHECKING:
     from sftcli.arrange.second import Arranged
     from sftcli.workers.pool import Pool
 
 _BATCHES_AHEAD = 2
-
-
-@dataclass
-class _Written:
-    """What a run has written so far. `total` counts all of it, and `sides` the rows of each split.
-
-    `engine` is that of the first split, in which a run without others would have checked it.
-    """
-
-    sources: Sources
-    staging: Staging
-    max_errors: int
-    announce: Callable[[str], None] | None = None
-    engine: str = ""
-    warnings: list[str] = field(default_factory=list)
-    total: SplitReport = field(default_factory=SplitReport)
-    sides: dict[str, SplitReport] = field(default_factory=dict)
-    shards: list[dict[str, Any]] = field(default_factory=list)
-    facts: dict[str, dict[str, Any]] = field(default_factory=dict)  # of the shards' files, by name
-    rejects: list[Path] = field(default_factory=list)
-
-    @property
-    def config(self) -> Config:
-        return self.sources.config
-
-    @property
-    def is_full_of_bad(self) -> bool:
-        """Whether there are as many bad records as are told before the run ends."""
-        return self.config.on_error == "fail" and self.total.rejected.total() >= self.max_errors
-
-    def add_part(self, part: Part, done: Done) -> None:
-        """Take account of what became of a split."""
-        part.source.counts.add(done.report)
-        part.source.given.add(done.given)
-        self.total.add(done.report)
-        self.engine = self.engine or done.engine
-        if done.warning is not None and done.warning not in self.warnings:
-            self.warnings.append(done.warning)
-        self.rejects.append(self.staging.rejects_of(part.number))
-
-    def add_shard(self, name: str, side: str, file: str | None, counts: SplitReport) -> None:
-        """Take account of a shard, made of `file` (None: of several)."""
-        self.shards.append(counts.shard_facts(name, side, file))
-        self.sides.setdefault(side, SplitReport()).add(counts)
-
-    def budget(self, part: Part) -> Budget:
-        """What is left for a split."""
-        config, source = self.config, part.source
-        limits = ((config.limit, self.total.records), (source.max_records, source.counts.records))
-        left = min((most - so_far for most, so_far in limits if most is not None), default=None)
-        return replace(_budget_of_bad(config, self.max_errors), records=left)
 
 
 def prepare(
@@ -137,12 +84,12 @@ def prepare(
         staging.begin(asked, command, resume)
         tell = progress(sources) if progress else None
         inputs = hasher.submit(lambda: [input_facts(file, name) for file, name in sources.inputs()])
-        written = _Written(sources, staging, max_errors, announce)
+        written = Written(sources, staging, max_errors, announce)
         parts = _parts(written, pool, tell)
         (_write_at_last if needs_all_rows(config) else _write_split_by_split)(written, parts)
-        _refuse_too_many_bad(written)
-        _refuse_nothing(written)
-        _gather_rejects(written)
+        written.refuse_too_many_bad()
+        written.refuse_nothing()
+        written.gather_rejects()
         hashes = {shard["file"]: written.facts[shard["file"]] for shard in written.shards}
         write_side_files(staging.new, sources, written.total.rows, hashes)
         files = staged_files(staging.new, written.facts)
@@ -156,14 +103,13 @@ def prepare(
     return _run_report(written, files, tuple(warnings), time.perf_counter() - started)
 
 
-def _parts(written: _Written, pool: "Pool | None", tell: Progress | None) -> Iterator[tuple[Part, Done]]:
+def _parts(written: Written, pool: "Pool | None", tell: Progress | None) -> Iterator[tuple[Part, Done]]:
     """Each split with what became of it, until there are too many bad records."""
     sources, staging = written.sources, written.staging
     if pool is None:
         found = in_this_process(sources, staging, written.budget, tell)
     else:
-        budget = _budget_of_bad(written.config, written.max_errors)
-        found = in_others(sources, staging, pool, budget, tell)
+        found = in_others(sources, staging, pool, written.budget_of_each, tell)
     for part, done in found:
         written.add_part(part, done)
         yield part, done
@@ -171,32 +117,23 @@ def _parts(written: _Written, pool: "Pool | None", tell: Progress | None) -> Ite
             return
 
 
-def _budget_of_bad(config: Config, max_errors: int) -> Budget:
-    """How many bad records end a split, and how many of them are kept for the report.
-
-    As many in each split as in all of them: how far one is read hangs on no other.
-    """
-    fatal = max_errors if config.on_error == "fail" else None
-    return Budget(fatal=fatal, kept=None if config.on_error == "quarantine" else max_errors)
-
-
-def _write_split_by_split(written: _Written, parts: Iterator[tuple[Part, Done]]) -> None:
+def _write_split_by_split(written: Written, parts: Iterator[tuple[Part, Done]]) -> None:
     """One split in, one shard out, on each side."""
     for part, done in parts:
         for side, name in shard_names(part, written.sources).items():
             written.add_shard(name, side, part.split.file, done.shards[side])
         written.facts |= {name.removeprefix("new/"): facts for name, facts in done.files.items()}
-    _refuse_bad(written)
+    written.refuse_bad()
     written.shards.sort(key=lambda shard: str(shard["file"]))
 
 
-def _write_at_last(written: _Written, parts: Iterator[tuple[Part, Done]]) -> None:
+def _write_at_last(written: Written, parts: Iterator[tuple[Part, Done]]) -> None:
     """The rows of every split are put aside, then chosen and put in order, and written."""
     from sftcli.arrange.second import arrange
 
     sources, config, staging = written.sources, written.config, written.staging
     there = [part for part, _ in parts]
-    _refuse_bad(written)
+    written.refuse_bad()
     arranged = arrange(sources, there, [aside_folder(part, staging) for part in there])
     written.total = SplitReport()
     for source in sources.all:
@@ -220,16 +157,6 @@ def _write_at_last(written: _Written, parts: Iterator[tuple[Part, Done]]) -> Non
     written.shards.sort(key=lambda shard: str(shard["file"]))
 
 
-def _gather_rejects(written: _Written) -> None:
-    """One file of the bad records of all splits, in their order."""
-    kept = [path for path in written.rejects if path.exists()]
-    if kept:
-        with written.staging.path_of("rejects.jsonl").open("wb") as whole:
-            for path in kept:
-                with path.open("rb") as part:
-                    shutil.copyfileobj(part, whole)
-
-
 def _steps(arranged: "Arranged") -> str:
     """How many steps there will be: their tokens grow with the square of a row's."""
     rows = tokens = 0
@@ -238,49 +165,6 @@ def _steps(arranged: "Arranged") -> str:
             more = size_written(arranged.spill.rows(batch), "steps")
             rows, tokens = rows + more[0], tokens + more[1]
     return f"steps: {rows:,} rows of {tokens:,} tokens in all will be written"
-
-
-def _refuse_bad(written: _Written) -> None:
-    """Raise where records are bad under on_error fail."""
-    total = written.total
-    if written.config.on_error == "fail" and total.rejected:
-        count = total.rejected.total()
-        partial = count >= written.max_errors
-        shown = total.rejects[: written.max_errors]
-        other = None if written.config.sources else of_another_format(shown, written.sources.files)
-        raise BadRecordsError(shown, count, partial, other)
-
-
-def _refuse_too_many_bad(written: _Written) -> None:
-    """Raise where more records are bad than --max-bad allows to be left out."""
-    config, total = written.config, written.total
-    if config.max_bad is None or not total.rejected:
-        return
-    from sftcli.validate.settings import parse_limit
-
-    most, bad = parse_limit(config.max_bad, "--max-bad"), total.rejected.total()
-    if most.is_exceeded(bad, total.records):
-        first = next(iter(total.first_rejects.values()))
-        raise TooManyBadError(
-            f"{bad:,} of {total.records:,} records are bad, over --max-bad {most} (the first at {first}); "
-            "nothing was written"
-        )
-
-
-def _refuse_nothing(written: _Written) -> None:
-    """Raise where there are no rows, or none on one of the sides."""
-    total = written.total
-    total.check_sum()
-    if not total.rows:
-        raise DataError(nothing_to_write(total, written.sources.all))
-    for side, counts in written.sides.items():
-        if not counts.rows:
-            told = f"none of the {total.rows:,} rows would be in `{side}`"
-            or_number = ", or for a number of rows" if str(written.config.val_size).endswith("%") else ""
-            raise ConfigError(
-                f"--val-size {written.config.val_size}: {told}, since equal prompts stay together; "
-                f"ask for a larger or smaller part{or_number}"
-            )
 
 
 def _left_out(config: Config) -> str | None:
@@ -292,7 +176,7 @@ def _left_out(config: Config) -> str | None:
     return rules_left_out(config.select, config.ignore)
 
 
-def _validation_advice(written: _Written) -> list[str]:
+def _validation_advice(written: Written) -> list[str]:
     held = written.sides[VALIDATION].given_rows if VALIDATION in written.sides else 0
     told = advice_on_validation(written.config, held, written.total.examples)
     return [told] if told else []
@@ -304,7 +188,7 @@ def _shard_files(shards: Sequence[Mapping[str, Any]]) -> set[str]:
 
 
 def _run_report(
-    written: _Written, files: dict[str, dict[str, Any]], warnings: tuple[str, ...], seconds: float
+    written: Written, files: dict[str, dict[str, Any]], warnings: tuple[str, ...], seconds: float
 ) -> RunReport:
     sources, config, tokenizer = written.sources, written.config, written.sources.tokenizer
     layout = written_layout(sources.run.job)
