@@ -26,7 +26,8 @@ def open_shard(path: Path, layout: Layout, format_: str, compression: str) -> It
     where the disk fails.
     """
     try:
-        with _OPENERS[format_](path, layout, compression) as write:
+        # Arrow takes a name that begins with a tilde or a scheme for one elsewhere.
+        with _OPENERS[format_](path.absolute(), layout, compression) as write:
             yield write
     except OSError as problem:
         raise EnvironmentFault(f"{path}: cannot be written: {problem.strerror or problem}") from None

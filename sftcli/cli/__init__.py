@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import signal
 import sys
 from importlib import import_module
@@ -142,8 +143,8 @@ def _run() -> int:
             _put_traceback()
             return 4
         click.echo(
-            f"{click.style('bug in sftcli:', fg='red', bold=True)} {type(problem).__name__}: {problem}\n"
-            "run again with --debug for the traceback, and please report it",
+            f"{click.style('bug in sftcli:', fg='red', bold=True)} {type(problem).__name__}: "
+            f"{_safe(str(problem))}\nrun again with --debug for the traceback, and please report it",
             err=True,
         )
         return 4
@@ -189,9 +190,10 @@ def _said(problem: Exception) -> str:
 
 
 def _safe(text: str) -> str:
-    """Text that may quote data or file names, without what a terminal would act on."""
+    """Text that may quote data or names, without what a terminal would act on, nor an address's password."""
     from sftcli.view.cells import one_line
 
+    text = re.sub(r"\b([A-Za-z][A-Za-z0-9+.-]*:/{1,2})[^/\s@]+@", r"\1***@", text)
     return "\n".join(map(one_line, text.split("\n")))
 
 

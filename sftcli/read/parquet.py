@@ -1,6 +1,7 @@
 """A Parquet file -> blocks of lines, one row each."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -26,7 +27,8 @@ def parquet_blocks(file: str) -> Iterator[LineBlock]:
     number = 0
     encode = msgspec.json.Encoder().encode
     try:
-        with pq.ParquetFile(file) as source:
+        # Arrow takes a name that begins with a tilde or a scheme for one elsewhere.
+        with pq.ParquetFile(Path(file).absolute()) as source:
             columns = [column.name for column in source.schema_arrow if _has_json_form(column, file)]
             for batch in source.iter_batches(batch_size=_PARQUET_ROWS, columns=columns):
                 rows = batch.to_pylist()

@@ -178,7 +178,7 @@ class _Parquet:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        self._file = pq.ParquetFile(path)
+        self._file = pq.ParquetFile(path.absolute())
         groups = range(self._file.num_row_groups)
         self.rows: list[int] = [self._file.metadata.row_group(group).num_rows for group in groups]
         self.schema: pa.Schema = self._file.schema_arrow
@@ -195,7 +195,7 @@ class _Arrow:
     def __init__(self, path: Path) -> None:
         import pyarrow as pa
 
-        self._source = pa.memory_map(str(path))
+        self._source = pa.memory_map(str(path.absolute()))
         reader = pa.ipc.MessageReader.open_stream(self._source)
         try:
             self.schema: pa.Schema = pa.ipc.read_schema(reader.read_next_message())
