@@ -145,8 +145,10 @@ class ChatTemplate:
                 for message in row.messages
             ]
         )
-        given = self._proof.starts_given(row, self._prompt_ends) if self._prompt_ends else ()
-        return row.layout.skeleton(), messages, given, row.first, policy
+        return row.layout.skeleton(), messages, self._starts_given(row), row.first, policy
+
+    def _starts_given(self, row: "Row") -> tuple[int, ...]:
+        return self._proof.starts_given(row, self._prompt_ends) if self._prompt_ends else ()
 
     def _prove(self, row: "Row", policy: MaskPolicy) -> "Plan":
         bos = self.tokenizer.specials.get("bos")
@@ -156,7 +158,7 @@ class ChatTemplate:
         if self.spans == "marks":
             spans = self._proof.take_marks(self.program, row)
         else:
-            spans = self._proof.prove_spans(self.program, row, self._usual)
+            spans = self._proof.prove_spans(self.program, row, self._usual, self._starts_given(row))
         self._proof.check_text(self.program, row)
         self._proof.check_places(self.program, row)
         if any(span.injected for span in spans.values()):

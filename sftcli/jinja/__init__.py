@@ -12,6 +12,7 @@ program      a chat template compiled in both, and what it wants of the data
 data         Conversation -> the plain data that a template sees
 layout       a rendered conversation as holes (data) in template text
 spans        where each turn starts and ends, proven or refused
+alike        the turns of a long conversation, proven by their kind
 proof        one conversation's proof: its spans, and checks against plain renders
 pieces       spans and a mask policy -> the pieces of a row
 """

@@ -1,7 +1,9 @@
 """A rendered conversation, read as data (holes) in template text."""
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from sftcli.jinja.origin import NOBODY
@@ -17,24 +19,60 @@ class Hole(NamedTuple):
     field: str
 
 
-class Layout(NamedTuple):
-    """`holes` in order of the text; `marks` are generation blocks; `places` where empty data went."""
-
+class _Parts(NamedTuple):
     text: str
     holes: tuple[Hole, ...]
     marks: tuple[tuple[int, int, int], ...]  # start, stop, number of the block
     places: tuple[Hole, ...]
 
+
+class Layout(_Parts):
+    """`holes` in order of the text; `marks` are generation blocks; `places` where empty data went."""
+
     def before(self, place: int) -> int:
         """Where the template text that ends at `place` begins."""
-        return max((hole.stop for hole in self.holes if hole.stop <= place), default=0)
+        number = self.ended_by(place)
+        return self.holes[number - 1].stop if number else 0
 
     def after(self, place: int) -> int:
         """Where the template text that begins at `place` ends."""
-        return next((hole.start for hole in self.holes if hole.start >= place), len(self.text))
+        number = self.begun_before(place)
+        return self.holes[number].start if number < len(self.holes) else len(self.text)
 
     def of(self, turn: int) -> list[Hole]:
-        return [hole for hole in self.holes if hole.turn == turn]
+        return [self.holes[number] for number in self.numbers.get(turn, ())]
+
+    def ended_by(self, place: int) -> int:
+        """How many holes have ended at `place`."""
+        return bisect_right(self._stops, place)
+
+    def begun_before(self, place: int) -> int:
+        """How many holes have begun before `place`."""
+        return bisect_left(self._starts, place)
+
+    @cached_property
+    def numbers(self) -> dict[int, list[int]]:
+        """Which of the holes are of each turn."""
+        found: dict[int, list[int]] = {}
+        for number, hole in enumerate(self.holes):
+            found.setdefault(hole.turn, []).append(number)
+        return found
+
+    @cached_property
+    def places_of(self) -> dict[int, list[Hole]]:
+        """The places of each turn."""
+        found: dict[int, list[Hole]] = {}
+        for place in self.places:
+            found.setdefault(place.turn, []).append(place)
+        return found
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [hole.start for hole in self.holes]
+
+    @cached_property
+    def _stops(self) -> list[int]:
+        return [hole.stop for hole in self.holes]
 
     def skeleton(self) -> tuple[object, ...]:
         """What is left when the data is taken out: equal for rows that the template lays out alike."""

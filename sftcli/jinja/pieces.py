@@ -3,6 +3,7 @@
 A plan is made once for all rows that a template lays out alike; filling it in is all that a row costs.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -37,27 +38,64 @@ class Plan:
         return Rendered(self.outline, data, self.notes)
 
 
-@dataclass(frozen=True)
 class _Mask:
-    """Which text is trained, by place and by whose it is. Later entries of `ranges` win."""
+    """Which text is trained, by place and by whose it is. Later ones of the `ranges` win."""
 
-    everything: bool
-    ranges: list[tuple[int, int, bool]]
-    masked_roles: frozenset[str]
+    def __init__(
+        self, everything: bool, ranges: Sequence[tuple[int, int, bool]], masked_roles: frozenset[str]
+    ) -> None:
+        self._masked_roles = masked_roles
+        self._places = sorted({0, *(place for start, stop, _ in ranges for place in (start, stop))})
+        self._flags = [everything] * len(self._places)  # from each place to the next
+        for start, stop, flag in ranges:
+            first, last = bisect_left(self._places, start), bisect_left(self._places, stop)
+            self._flags[first:last] = [flag] * (last - first)
 
     def at(self, place: int, role: str) -> bool:
-        if role in self.masked_roles:
-            return False
-        trained = self.everything
-        for start, stop, flag in self.ranges:
-            if start <= place < stop:
-                trained = flag
-        return trained
+        return role not in self._masked_roles and self._flags[bisect_right(self._places, place) - 1]
 
     def edges(self, low: int, high: int) -> list[int]:
         """`low`, `high`, and the places between them where the mask may change."""
-        places = {place for start, stop, _ in self.ranges for place in (start, stop) if low < place < high}
-        return sorted({low, high, *places})
+        between = self._places[bisect_right(self._places, low) : bisect_left(self._places, high)]
+        return sorted({low, high, *between})
+
+
+class _Owners:
+    """Whose the template's text is."""
+
+    def __init__(
+        self, layout: Layout, spans: Mapping[int, Span], ends: Mapping[int, tuple[int, int]]
+    ) -> None:
+        self._layout, self._ends = layout, ends
+        in_order = sorted(spans.values(), key=lambda span: span.ranges)
+        self._ranges = [(*place, span.turn) for span in in_order for place in span.ranges]
+        self._starts = [start for start, _, _ in self._ranges]
+        self._stops = [stop for _, stop, _ in self._ranges]
+        self._apart = self._starts == sorted(self._starts) and self._stops == sorted(self._stops)
+
+    def between(self, low: int, high: int) -> list[tuple[int, int]]:
+        """(place, turn) in order: whose the template text is from that place on, between two holes."""
+        layout, ends = self._layout, self._ends
+        number, following = layout.ended_by(low), layout.begun_before(high)
+        before = layout.holes[number - 1].turn if number else None
+        owners = [(low, layout.holes[following].turn if following < len(layout.holes) else -1)]
+        if before is not None and before in ends and low <= ends[before][0] <= high:
+            owners = [(low, before), (self._text_from(ends[before][1], high), owners[0][1])]
+        for start, stop, turn in self._near(low, high):
+            if start <= high and low <= stop:
+                owners += [(max(start, low), turn), (self._text_from(stop, high), owners[-1][1])]
+        return sorted(owners, key=lambda owner: owner[0])
+
+    def _near(self, low: int, high: int) -> list[tuple[int, int, int]]:
+        """The turns' ranges that may touch the text, in order."""
+        if not self._apart:
+            return self._ranges
+        return self._ranges[bisect_left(self._stops, low) : bisect_right(self._starts, high)]
+
+    def _text_from(self, place: int, high: int) -> int:
+        """Where the first text from `place` on stands that is no white space."""
+        text = self._layout.text[place:high]
+        return place + len(text) - len(text.lstrip())
 
 
 def make_plan(
@@ -67,14 +105,12 @@ def make_plan(
     layout = row.layout
     roles = row.roles
     ends = _ends(layout, spans)
-    mask = _mask(row, spans, ends, policy, train_injected)
+    mask, owners = _mask(row, spans, ends, policy, train_injected), _Owners(layout, spans, ends)
     pieces: list[Piece] = []
     parts: list[Part] = []
     at = 0
     for number, hole in enumerate(layout.holes):
-        pieces += _template_pieces(
-            layout, at, hole.start, mask, _owners(layout, spans, ends, at, hole.start), roles
-        )
+        pieces += _template_pieces(layout, at, hole.start, mask, owners.between(at, hole.start), roles)
         # One piece, or two where a generation prompt supplies the data's beginning.
         for start, stop in pairwise(mask.edges(hole.start, hole.stop)):
             role = roles.get(hole.turn, "")
@@ -82,7 +118,7 @@ def make_plan(
             parts.append((number, start - hole.start, stop - hole.start if stop < hole.stop else 0))
         at = hole.stop
     stop = len(layout.text)
-    pieces += _template_pieces(layout, at, stop, mask, _owners(layout, spans, ends, at, stop), roles)
+    pieces += _template_pieces(layout, at, stop, mask, owners.between(at, stop), roles)
     return Plan(Outline(pieces), tuple(parts), tuple(notes))
 
 
@@ -137,28 +173,6 @@ def _close(layout: Layout, spans: Mapping[int, Span]) -> tuple[int, int] | None:
         return None
     rest = layout.text[last:]
     return (last + len(rest) - len(rest.lstrip()), last + len(rest.rstrip())) if rest.strip() else None
-
-
-def _owners(
-    layout: Layout, spans: Mapping[int, Span], ends: Mapping[int, tuple[int, int]], low: int, high: int
-) -> list[tuple[int, int]]:
-    """(place, turn) in order: whose the template text is from that place on, between two holes."""
-    before = next((hole.turn for hole in reversed(layout.holes) if hole.stop <= low), None)
-    after = next((hole.turn for hole in layout.holes if hole.start >= high), None)
-    owners = [(low, after if after is not None else -1)]
-    if before is not None and before in ends and low <= ends[before][0] <= high:
-        stop = ends[before][1]
-        text = layout.text[stop:high]
-        owners = [(low, before), (stop + len(text) - len(text.lstrip()), owners[0][1])]
-    for span in sorted(spans.values(), key=lambda span: span.ranges):
-        for start, stop in span.ranges:
-            if start <= high and low <= stop:
-                text = layout.text[stop:high]
-                owners += [
-                    (max(start, low), span.turn),
-                    (stop + len(text) - len(text.lstrip()), owners[-1][1]),
-                ]
-    return sorted(owners, key=lambda owner: owner[0])
 
 
 def _template_pieces(

@@ -1,18 +1,20 @@
 """One conversation's proof: its spans, and two checks against renders by Jinja's own code."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from sftcli.conversation import Conversation, Message
 from sftcli.errors import RecordError
+from sftcli.jinja.alike import LONG, kind_of, spans_by_kind
 from sftcli.jinja.data import plain_text, template_messages, template_tools, tracked_text
 from sftcli.jinja.layout import Hole, Layout, read_layout
 from sftcli.jinja.program import Program
 from sftcli.jinja.spans import Prover, Span, UnprovenError, marked_spans
 from sftcli.render import with_system
 
+_KEPT_RENDERS = 16  # of parts of a conversation; to prove a turn takes five, and the next turn others
 _NO_HOLE = Hole(0, 0, 0, "")
 _SOMEBODY = 1 << 40  # the turn of a message that is made up to see how a conversation goes on
 
@@ -50,12 +52,15 @@ def lay_out(program: Program, conversation: Conversation, system: str | None) ->
 
 def prover(program: Program, row: Row, usual_prompt: str, usual_end: str | None) -> Prover:
     """A prover that renders parts of the row, each once. `usual_end`: None while it is being found."""
-    known: dict[tuple[int, bool, bool], Layout | None] = {(len(row.data), False, False): row.layout}
+    whole = (len(row.data), False, False)
+    known: dict[tuple[int, bool, bool], Layout | None] = {whole: row.layout}
     user = template_messages([Message("user", "Go on")], _SOMEBODY, program.shape, tracked_text)
 
     def render(count: int, prompt: bool, more: bool = False) -> Layout | None:
         key = (count, prompt, more)
         if key not in known:
+            if len(known) > _KEPT_RENDERS:
+                known.pop(next(other for other in known if other != whole))
             data = row.data[:count] + user * more
             try:
                 known[key] = read_layout(program.run(program.tracked, data, row.tool_data, prompt))
@@ -85,17 +90,28 @@ def usual_turn(program: Program) -> tuple[str, str]:
     return prompt, row.layout.text[slice(*span.end)]
 
 
-def prove_spans(program: Program, row: Row, usual: tuple[str, str]) -> dict[int, Span]:
-    """The span of each assistant turn. Raises RecordError with the message and the reason."""
+def prove_spans(
+    program: Program, row: Row, usual: tuple[str, str], given: Sequence[int] = ()
+) -> dict[int, Span]:
+    """The span of each assistant turn. Raises RecordError with the message and the reason.
+
+    `given` is what `starts_given` finds; empty where no generation prompt ends in what data begins with.
+    """
     known = prover(program, row, *usual)
-    spans: dict[int, Span] = {}
-    for index in row.assistants:
-        turn = row.first + index
+
+    def prove(index: int) -> Span:
         try:
-            spans[turn] = known.span(index)
+            return known.span(index)
         except UnprovenError as reason:
-            raise _unproven(program, turn, str(reason)) from None
-    return spans
+            raise _unproven(program, row.first + index, str(reason)) from None
+
+    if len(row.messages) <= LONG:
+        spans = {index: prove(index) for index in row.assistants}
+    else:
+        starts = dict(zip(row.assistants, given, strict=True)) if given else {}
+        kinds = {index: kind_of(known, row.messages, index, starts.get(index, 0)) for index in row.assistants}
+        spans = spans_by_kind(known, kinds, prove)
+    return {row.first + index: span for index, span in spans.items()}
 
 
 def take_marks(program: Program, row: Row) -> dict[int, Span]:

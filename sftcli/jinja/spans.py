@@ -11,7 +11,7 @@ ends the turn. Both are found in template text alone, by rendering the conversat
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sftcli.jinja.layout import Hole, Layout, Markers
@@ -61,16 +61,21 @@ class Prover:
         """The span of the assistant message at `index`. Raises UnprovenError."""
         start = self._start(self.layout, index)
         end = self._end(index, start)
-        turn = self.first + index
-        for hole in self.layout.holes:
-            outside = hole.stop <= start or hole.start >= end[1]
-            if outside and hole.turn == turn and hole.field in ("content", "reasoning_content"):
+        self.check_data(index, start, end[1])
+        self._check_definition(index, start, end)
+        return Span(self.first + index, ((start, end[1]),), end, self._injected(start, end[1]))
+
+    def check_data(self, index: int, start: int, stop: int) -> None:
+        """Raise UnprovenError unless the turn's data and no other stands between `start` and `stop`."""
+        turn, layout = self.first + index, self.layout
+        inside = range(layout.ended_by(start), layout.begun_before(stop))
+        for number in sorted({*layout.numbers.get(turn, ()), *inside}):
+            hole = layout.holes[number]
+            if number not in inside and hole.field in ("content", "reasoning_content"):
                 raise UnprovenError("part of its text stands outside of the turn")
-            if not outside and hole.turn != turn:
+            if number in inside and hole.turn != turn:
                 owner = f"message {hole.turn}" if hole.turn >= 0 else "the tools or the system text"
                 raise UnprovenError(f"the text of {owner} stands inside this turn")
-        self._check_definition(index, start, end)
-        return Span(turn, ((start, end[1]),), end, self._injected(start, end[1]))
 
     def _check_definition(self, index: int, start: int, end: tuple[int, int]) -> None:
         """Where the whole begins with what the model was given, the definition itself says the place."""
@@ -96,10 +101,10 @@ class Prover:
 
     def _start(self, layout: Layout, index: int) -> int:
         turn = self.first + index
-        own = layout.of(turn) or [place for place in layout.places if place.turn == turn]
+        own = layout.of(turn) or layout.places_of.get(turn, [])
         given = self.render(index, True)
         tail, prompt = self._given(index, given) if given else ("", self.usual_prompt)
-        owner = _last_owner(given.holes) if given else None
+        owner = _owner_at(given, len(given.text)) if given else None
         for hole in own:
             # The data itself may begin with what the prompt ends in (`<think>`): that is given too.
             low = layout.before(hole.start)
@@ -171,7 +176,8 @@ class Prover:
             last = matched
         if own and not empty:
             return last
-        places = (p.start for p in layout.places if p.turn == turn and last <= p.start <= layout.after(last))
+        stop = layout.after(last)
+        places = (place.start for place in layout.places_of.get(turn, ()) if last <= place.start <= stop)
         return max(places, default=last)
 
     def _end(self, index: int, start: int) -> tuple[int, int]:
@@ -238,18 +244,15 @@ class Prover:
             for match in _EMPTY_THINKING.finditer(layout.text, low, high):
                 if match.end() > start:
                     found.append((max(start, match.start()), match.end()))
-            low = next((hole.stop for hole in layout.holes if hole.start >= high), stop)
+            number = layout.begun_before(high)
+            low = layout.holes[number].stop if number < len(layout.holes) else stop
         return tuple(found)
-
-
-def _last_owner(holes: Iterable[Hole]) -> tuple[int, str] | None:
-    last = max(holes, key=lambda hole: hole.stop, default=None)
-    return (last.turn, last.field) if last else None
 
 
 def _owner_at(layout: Layout, place: int) -> tuple[int, str] | None:
     """Whose data ends at a place, or before it."""
-    return _last_owner(hole for hole in layout.holes if hole.stop <= place)
+    number = layout.ended_by(place)
+    return (layout.holes[number - 1].turn, layout.holes[number - 1].field) if number else None
 
 
 def _matched(expected: list[tuple[str, str]], layout: Layout, own: list[Hole]) -> int | None:
