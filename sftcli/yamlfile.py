@@ -90,6 +90,19 @@ def _loader() -> "type[yaml.SafeLoader]":
     return Loader
 
 
+def read_small(path: Path, error: type[UsageError] = ConfigError) -> bytes:
+    """The bytes of a config or template. Raises `error` where it cannot be read, or is over 1 MiB."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MAX_BYTES + 1)  # it may have no end, such as /dev/zero
+        size = max(len(raw), path.stat().st_size)
+    except OSError as problem:
+        raise error(f"{path}: cannot be read: {problem.strerror}") from None
+    if size > _MAX_BYTES:
+        raise error(f"{path}: {size} bytes; a config or template of over 1 MiB is not read")
+    return raw
+
+
 def load_yaml(path: Path, error: type[UsageError] = ConfigError, raw: bytes | None = None) -> dict[str, Any]:
     """Read one YAML mapping, `raw` if somebody has read it.
 
@@ -97,12 +110,7 @@ def load_yaml(path: Path, error: type[UsageError] = ConfigError, raw: bytes | No
     """
     import yaml
 
-    try:
-        raw = path.read_bytes() if raw is None else raw
-    except OSError as problem:
-        raise error(f"{path}: cannot be read: {problem.strerror}") from None
-    if len(raw) > _MAX_BYTES:
-        raise error(f"{path}: {len(raw)} bytes; a config or template of over 1 MiB is not read")
+    raw = read_small(path, error) if raw is None else raw
     try:
         data = yaml.load(raw.decode(), Loader=_loader())  # noqa: S506 (a SafeLoader)
     except UnicodeDecodeError as problem:

@@ -13,7 +13,7 @@ from sftcli.errors import TemplateError
 from sftcli.templates.as_jinja import as_jinja
 from sftcli.templates.prompt import Part, PromptFile, PromptTemplate
 from sftcli.templates.role import RoleTemplate, TurnLayout
-from sftcli.yamlfile import check_keys, convert, load_yaml, nearest
+from sftcli.yamlfile import check_keys, convert, load_yaml, nearest, read_small
 
 __all__ = [
     "Part",
@@ -39,10 +39,7 @@ def builtin_names() -> list[str]:
 
 def read_template(name: str) -> bytes:
     """What is in a template's file. Raises TemplateError where it cannot be read."""
-    try:
-        return Path(name).read_bytes()
-    except OSError as problem:
-        raise TemplateError(f"{name}: cannot be read: {problem.strerror}") from None
+    return read_small(Path(name), TemplateError)
 
 
 def load_template(name: str, raw: bytes | None = None) -> Template:

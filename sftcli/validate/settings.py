@@ -16,10 +16,11 @@ from sftcli.plan import STDIN
 from sftcli.rules.catalogue import RULES, UNNAMED, canonical, exactness, selected
 from sftcli.validate.overlap import OVERLAP
 from sftcli.validate.tally import Limits
-from sftcli.yamlfile import OPTIONS, check_keys, convert, load_yaml, underscored, with_lists
+from sftcli.yamlfile import OPTIONS, check_keys, convert, load_yaml, read_small, underscored, with_lists
 
 _PYPROJECT = "pyproject.toml"
 _TABLE = "[tool.sftcli]"
+_LONGEST_LINE = 20_000  # a key of many parts takes tomllib the square of their number
 LISTED = 1000
 
 
@@ -209,12 +210,13 @@ def _seen_from_here(data: dict[str, Any], folder: Path) -> dict[str, Any]:
 def _table(path: Path) -> dict[str, Any] | None:
     import tomllib
 
+    raw = read_small(path)
+    if max(map(len, raw.split(b"\n"))) > _LONGEST_LINE:
+        raise ConfigError(f"{path}: has a line of over {_LONGEST_LINE:,} bytes, which is not read")
     try:
-        tool = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        tool = tomllib.loads(raw.decode()).get("tool", {})
+    except (ValueError, RecursionError) as problem:  # of what is no TOML or UTF-8, or a number without end
         raise ConfigError(f"{path}: not TOML: {problem}") from None
-    except OSError as problem:
-        raise ConfigError(f"{path}: cannot be read: {problem.strerror}") from None
     table = tool.get("sftcli") if isinstance(tool, dict) else None
     if table is not None and not isinstance(table, dict):
         raise ConfigError(f"{path}: tool.sftcli: expected a table {_TABLE}")
