@@ -122,7 +122,9 @@ answers = msgspec.msgpack.Decoder(Answer)
 def send(pipe: BinaryIO, message: Order | Answer) -> None:
     """Send one message. Raises BrokenPipeError where nobody reads any more."""
     data = _encode(message)
-    pipe.write(_SIZE.pack(len(data)) + data)
+    left = memoryview(_SIZE.pack(len(data)) + data)
+    while left:  # a bare pipe may take a part of it only
+        left = left[pipe.write(left) :]
     pipe.flush()
 
 

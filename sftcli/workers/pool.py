@@ -47,6 +47,7 @@ class _Process:
 
     popen: "subprocess.Popen[bytes]"
     unsent: "SimpleQueue[Order | None]" = field(default_factory=SimpleQueue)
+    sender: threading.Thread | None = None
     is_ready: bool = False
     task: Task | None = None
     at: tuple[int, int] | None = None
@@ -59,9 +60,10 @@ class _Process:
 
     def send(self) -> None:
         """Send what there is to send, in a thread of its own: a tokenizer does not fit into a pipe."""
-        sink = self.popen.stdin
-        with suppress(BrokenPipeError):  # it is dead, which is noticed where it is read from
-            while sink is not None and (order := self.unsent.get()) is not None:
+        assert self.popen.stdin is not None  # noqa: S101 (as above)
+        # Where it is dead, that is noticed where it is read from.
+        with self.popen.stdin as sink, suppress(BrokenPipeError):
+            while (order := self.unsent.get()) is not None:
                 send(sink, order)  # type: ignore[arg-type]
 
 
@@ -143,7 +145,8 @@ class Pool:
         process = _Process(popen)
         for order in self._first:
             process.unsent.put(order)
-        threading.Thread(target=process.send, daemon=True).start()
+        process.sender = threading.Thread(target=process.send, daemon=True)
+        process.sender.start()
         self._selector.register(process.source, selectors.EVENT_READ, process)
         return process
 
@@ -154,9 +157,8 @@ class Pool:
         process.popen.wait()
         process.unsent.put(None)
         process.source.close()
-        if process.popen.stdin is not None:
-            with suppress(BrokenPipeError):
-                process.popen.stdin.close()
+        if process.sender is not None:
+            process.sender.join()
 
     def close(self) -> None:
         """End all processes, whatever they do."""
