@@ -1,6 +1,7 @@
 """The rules on content: what a text is made of, wherever in a record it stands."""
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from sftcli.errors import RecordError
 from sftcli.findings.finding import Finding
 from sftcli.parse import make_parser
 from sftcli.parse.failure import UNSEEN, is_blank
+from sftcli.validate import suspects
 from sftcli.validate.beside import all_strings
 from sftcli.validate.content import ContentRules
 from sftcli.validate.place import column_of_text
@@ -209,3 +211,16 @@ def test_a_record_that_is_there_twice_is_told_once() -> None:
     ignoring = Settings(select=["D"], ignore=["D001"])
     codes = [(one.code, one.line) for one in validate(config, ignoring).findings.kept]
     assert codes == [("D003", 1), ("D002", 2), ("D003", 2)]
+
+
+def test_marks_are_found_in_parts_as_in_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text that is long is searched part by part, and no mark is lost at a border or found beside it."""
+    finder = suspects._Finder({"aab": 1, "ab": 2, "abba": 4, "b": 8, "ccc": 16, "ca": 32})
+    chance = random.Random(3)
+    for _ in range(2000):
+        text = bytes(chance.choices(b"abc", k=chance.randint(0, 120)))
+        monkeypatch.setattr(suspects, "_AT_ONCE", 1000)
+        ((_, whole),) = finder.matches(text)
+        monkeypatch.setattr(suspects, "_AT_ONCE", chance.randint(8, 40))
+        parts = [(which, at + a, at + b) for at, found in finder.matches(text) for which, a, b in found]
+        assert parts == whole

@@ -6,14 +6,14 @@ may be written as \\u003c.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import accumulate
 
 from sftcli.read import LineBlock
 from sftcli.validate.content import ALL, CHARACTERS, CONTROL, FENCE, SECRET, THINK, ContentRules
 from sftcli.validate.secrets import ANCHORS, WEB_TOKEN_ANCHORS
 
-_Finder = tuple[Callable[[bytes], list[tuple[int, int, int]]], list[int]]
+_Matches = list[tuple[int, int, int]]  # of each: the number of its text, its start and its stop
 
 # What makes a line worth a look for its characters, and what may stand for a character of ASCII.
 _ESCAPES = {
@@ -23,6 +23,7 @@ _ESCAPES = {
     "\\/": THINK | CONTROL,
 }
 _DELETE = b"\x7f"
+_AT_ONCE = 2 << 20  # bytes that are searched at a time: a line may be one escape after another
 
 
 class Suspects:
@@ -40,7 +41,7 @@ class Suspects:
         # Few texts at a time are found ten times faster than all together.
         tables = (dict.fromkeys(secrets, SECRET), marks, _ESCAPES)
         wanted = ({text: group & rules.groups for text, group in table.items()} for table in tables)
-        self._finders = [_finder(table) for table in wanted if any(table.values())]
+        self._finders = [_Finder(table) for table in wanted if any(table.values())]
 
     def of(self, block: LineBlock) -> Mapping[int, int]:
         """The suspicious lines by their index, each with the groups of rules to look for."""
@@ -50,20 +51,36 @@ class Suspects:
             odd = (index for index, line in enumerate(lines) if not line.isascii() or _DELETE in line)
             found = dict.fromkeys(odd, CHARACTERS)
         starts: list[int] = []
-        for find, groups in self._finders:
-            for pattern, start, _ in find(joined):
-                starts = starts or list(accumulate((len(line) + 1 for line in lines), initial=0))
-                index = bisect_right(starts, start) - 1
-                found[index] = found.get(index, 0) | groups[pattern]
+        for finder in self._finders:
+            for begin, matches in finder.matches(joined):
+                for pattern, start, _ in matches:
+                    starts = starts or list(accumulate((len(line) + 1 for line in lines), initial=0))
+                    index = bisect_right(starts, begin + start) - 1
+                    found[index] = found.get(index, 0) | finder.groups[pattern]
         return found
 
 
-def _finder(table: Mapping[str, int]) -> _Finder:
-    """What finds the texts of a table in bytes, and the group of each."""
-    import ahocorasick_rs
+class _Finder:
+    """Finds the texts of a table in bytes; `groups` has the group of each."""
 
-    texts = [text for text, group in table.items() if group]
-    search = ahocorasick_rs.BytesAhoCorasick(
-        [text.encode() for text in texts], matchkind=ahocorasick_rs.MatchKind.LeftmostFirst
-    )
-    return search.find_matches_as_indexes, [table[text] for text in texts]
+    def __init__(self, table: Mapping[str, int]) -> None:
+        import ahocorasick_rs
+
+        texts = [text.encode() for text, group in table.items() if group]
+        self.groups = [group for group in table.values() if group]
+        self._longest = max(map(len, texts))
+        search = ahocorasick_rs.BytesAhoCorasick(texts, matchkind=ahocorasick_rs.MatchKind.LeftmostFirst)
+        self._find = search.find_matches_as_indexes
+
+    def matches(self, text: bytes) -> Iterator[tuple[int, _Matches]]:
+        """The matches from the left, as of all of the text at once: those of a part, and where it begins."""
+        begin = 0
+        while len(text) - begin > _AT_ONCE:
+            found = self._find(text[begin : begin + _AT_ONCE])
+            # A match that begins later might be another one if more of the text were seen.
+            seen = _AT_ONCE - self._longest + 1
+            while found and found[-1][1] >= seen:
+                found.pop()
+            yield begin, found
+            begin += max(seen, found[-1][2] if found else 0)
+        yield begin, self._find(text[begin:] if begin else text)
