@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORPUS ?=
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test check format docs bench test-trainers test-readers test-browser clean
+.PHONY: demo test check format docs bench bench-packing test-trainers test-readers test-browser clean
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("sftcli needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
@@ -17,6 +17,12 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	# For its chat templates alone; its requirements would bring torch.
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps 'trl==1.16.0'
+	touch $@
+
+# What trains needs torch; TORCH= names the build to install.
+$(VENV)/installed-trainers: $(VENV)/installed-dev
+	$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check '$(TORCH)'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[trainers]'
 	touch $@
 
 # The main job on bundled data: 200 grade-school problems, then one row as it was written.
@@ -42,15 +48,19 @@ format: $(VENV)/installed-dev
 docs: $(VENV)/installed-dev
 	$(BIN)/python docs/make.py
 
-# sftcli beside the script that people write by hand, in one run. CORPUS=FILE, TOKENIZER=FOLDER.
+# sftcli beside what people use instead, in one run: some twenty minutes on two cores, into out/bench.md.
+# CORPUS=FILE, TOKENIZER=FOLDER, BENCH='--megabytes 4' (and what else bench.py --help tells). TRL and axolotl
+# are left out where they cannot be installed.
 bench: $(VENV)/installed-dev
-	$(BIN)/python tests/bench/bench.py $(if $(CORPUS),--corpus $(CORPUS))
+	-$(MAKE) --no-print-directory $(VENV)/installed-trainers
+	-sh tests/trainers/readers/install.sh $(BIN)/python .readers axolotl
+	$(BIN)/python tests/bench/bench.py $(BENCH)
+
+# How full packed rows get, and how long that takes, beside TRL's packing.
+bench-packing: $(VENV)/installed-dev
 	$(BIN)/python tests/bench/packing.py $(CORPUS)
 
-# Needs torch; TORCH= names the build to install.
-test-trainers: $(VENV)/installed-dev
-	$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check '$(TORCH)'
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[trainers]'
+test-trainers: $(VENV)/installed-trainers
 	# A thread for each process: two processes of two threads wait for one another on two cores.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto tests/trainers
 

@@ -1,8 +1,8 @@
 """Read what the contenders wrote, and say whether two of them wrote the same rows."""
 
 import json
-from collections import Counter
-from collections.abc import Collection, Iterator
+from collections import Counter, deque
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,10 @@ import pyarrow.parquet as pq
 
 COLUMNS = ["input_ids", "labels"]
 MASKED = -100
-EXPLAINED = 1000  # differing rows that are looked into: a broken contender differs in all
+EXPLAINED = 1000  # differing rows whose records are looked into: a broken contender differs in all
+TAIL = "the baseline trains what follows the terminator"
+
+Row = dict[str, Any]  # int32[T] by column
 
 
 @dataclass
@@ -83,24 +86,37 @@ def row_ends(batch: Any, name: str) -> Any:
     return np.cumsum(pc.list_value_length(batch.column(name)).to_numpy(zero_copy_only=False))[:-1]
 
 
-def compare(corpus: Path, tokenizer: Path, ours: Output, theirs: Output) -> Agreement:
-    """Compare all rows of `ours` with those of the baseline, ids and labels."""
-    pairs = zip(ours.digests, theirs.digests, strict=True)
+def compare(corpus: Path, tokenizer: Path, ours: Output, theirs: Output, step: int = 1) -> Agreement:
+    """Compare all rows of `ours`, ids and labels, with every `step`-th of the baseline's."""
+    pairs = zip(ours.digests, theirs.digests[::step], strict=True)
     unequal = [row for row, (left, right) in enumerate(pairs) if left != right]
-    agreement = Agreement(equal=len(theirs.digests) - len(unequal))
+    agreement = Agreement(equal=len(ours.digests) - len(unequal))
     if not unequal:
         return agreement
-    records = read_records(corpus, unequal[:EXPLAINED])
-    judge = load_tokenizer(tokenizer)
-    reasons = {row: explain(record, judge) for row, record in records.items()}
+    left, right = read_rows(ours, unequal), read_rows(theirs, [row * step for row in unequal])
+    reasons = {row: TAIL if trains_on(left[row], right[row * step]) else "unexplained" for row in unequal}
+    open_ones = [row for row in unequal if reasons[row] == "unexplained"]
+    records = read_records(corpus, [row * step for row in open_ones[:EXPLAINED]])
+    judge = load_tokenizer(tokenizer) if records else None
+    reasons |= {row // step: explain(record, judge) for row, record in records.items()}
     agreement.differing.update(reasons.values())
-    agreement.differing["unexplained"] += len(unequal) - len(records)
     # The first that nothing explains is the one to look at.
-    row = next((row for row in records if reasons[row] == "unexplained"), unequal[0])
-    where = first_difference(read_row(ours, row), read_row(theirs, row))
+    row = next((row for row in unequal if reasons[row] == "unexplained"), unequal[0])
+    where = first_difference(left[row], right[row * step])
     agreement.first = f"row {row}, {reasons[row]}; {where}"
-    agreement.differing = +agreement.differing
     return agreement
+
+
+def trains_on(ours: Row, theirs: Row) -> bool:
+    """Whether the ids are equal, and the baseline trains what ours masks at the end of the row."""
+    if not np.array_equal(ours["input_ids"], theirs["input_ids"]):
+        return False
+    differ = np.flatnonzero(ours["labels"] != theirs["labels"])
+    tail = ours["labels"][differ[0] :]
+    return bool(
+        (tail == MASKED).all()
+        and np.array_equal(theirs["labels"][-len(tail) :], theirs["input_ids"][-len(tail) :])
+    )
 
 
 def read_records(corpus: Path, rows: Collection[int]) -> dict[int, dict[str, Any]]:
@@ -110,13 +126,18 @@ def read_records(corpus: Path, rows: Collection[int]) -> dict[int, dict[str, Any
         return {row: json.loads(line) for row, line in enumerate(lines) if row in wanted}
 
 
-def read_row(output: Output, row: int) -> dict[str, list[int]]:
+def read_rows(output: Output, rows: Sequence[int]) -> dict[int, Row]:
+    """The rows of these numbers, which rise."""
+    found: dict[int, Row] = {}
+    wanted, first = deque(rows), 0
     for file in output.files:
         for batch in batches(file):
-            if row < batch.num_rows:
-                return batch.slice(row, 1).to_pylist()[0]
-            row -= batch.num_rows
-    raise IndexError(row)
+            while wanted and wanted[0] < first + batch.num_rows:
+                row = wanted.popleft()
+                one = batch.slice(row - first, 1)
+                found[row] = {name: flat(one, name) for name in COLUMNS}
+            first += batch.num_rows
+    return found
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -141,7 +162,7 @@ def explain(record: dict[str, Any], tokenizer: Any) -> str:
     return "unexplained"
 
 
-def first_difference(ours: dict[str, list[int]], theirs: dict[str, list[int]]) -> str:
+def first_difference(ours: Row, theirs: Row) -> str:
     for name in COLUMNS:
         left, right = ours[name], theirs[name]
         for i, (a, b) in enumerate(zip(left, right, strict=False)):

@@ -1,153 +1,221 @@
-"""Time `sftcli prepare` against the script that people write by hand, as whole processes.
+"""Time `sftcli prepare`, what people use instead, and the parts that none can do without; whole processes.
 
-TRL's preparation of the same records joins where torch, accelerate and trl can be imported.
-The corpus is --corpus, $CORPUS, or built; the tokenizer --tokenizer, $TOKENIZER, or the Llama-3
-one of the shared folder ($SFTCLI_SHARED, or `shared` beside the checkout).
+The corpus is --corpus, $CORPUS, or built, in the sizes of --megabytes; the tokenizer --tokenizer,
+$TOKENIZER, the Llama-3 one of the shared folder ($SFTCLI_SHARED, or `shared` beside the checkout), or the
+bundled one. TRL's preparation joins where torch, accelerate and trl can be imported, and axolotl's where
+--readers holds it. The result is one page of Markdown, in --output.
 """
 
 import argparse
 import json
 import os
+import re
 import shutil
 import signal
 import sys
 import tempfile
-import textwrap
-from dataclasses import asdict
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, replace
 from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
 
 from agree import Agreement, Output, compare, read_output
-from contenders import KEYS, Contender, contenders, why_no_trl
-from corpus import CHECKOUT, built_corpus, shared_folder
-from measure import CommandFailedError, run
-from tables import LIBRARIES, MB, TRL_LIBRARIES, machine, output_table, speed_table
+from contenders import KEYS, Contender, contenders, installed_axolotl, why_no_trl
+from corpus import CHECKOUT, Corpus, built_corpus, of_size, shared_folder
+from measure import CommandFailedError, Usage, run
+from tables import LIBRARIES, Race, machine, page
 
+from sftcli.threads import cores
+
+STARTED = time.monotonic()
 WARM_UP = 200  # records of the untimed first round
+SIZES = "48,400"
+REGION = re.compile(r"(<!-- bench -->\n).*?(<!-- /bench -->)", re.DOTALL)
 
 
 def main() -> int:
     args = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leaves through `run`, which cleans up
-    corpus = Path(args.corpus).resolve() if args.corpus else built_corpus()
-    tokenizer = Path(args.tokenizer).resolve()
-    if "trl" not in args.skip and (missing := why_no_trl()):
-        say(f"left out: TRL SFTTrainer preparation ({missing})")
-        args.skip.append("trl")
-    everyone = contenders(args.skip)
-    if not everyone:
-        raise SystemExit("nothing to run")
-    trl_ran = "trl" not in args.skip
-    libraries = LIBRARIES + TRL_LIBRARIES if trl_ran else LIBRARIES
-    described = machine(libraries)  # before the runs, for the load
-    records = count_records(corpus)
-    with tempfile.TemporaryDirectory(prefix="sftcli-bench-") as folder:
-        race(everyone, corpus, tokenizer, args.runs, Path(folder))
-        outputs = {c.key: read_output(Path(folder, "outputs", c.out)) for c in everyone}
-        rows_agree = all(output.rows == records for output in outputs.values())
-        agreements: dict[str, Agreement] = {}
-        if rows_agree and "by-hand" in outputs:
-            agreements = {
-                c.key: compare(corpus, tokenizer, outputs[c.key], outputs["by-hand"])
-                for c in everyone
-                if c.key != "by-hand" and not c.other_layout
-            }
-
-    size = corpus.stat().st_size
-    print(textwrap.fill(described, 80))
-    print(f"{corpus.name}, {size / MB:.1f} MB, {records:,} records; tokenizer {tokenizer.name}")
-    print(f"median of {args.runs} runs, highest peak memory of the process tree; MB = 10^6 bytes;")
-    print("x: times faster than by hand, than TRL\n" if trl_ran else "x: times faster than by hand\n")
-    print(speed_table(everyone, outputs, size) + "\n")
-    print(output_table(everyone, outputs) + "\n")
-    print(verdict(records, rows_agree, agreements))
+    described = machine(LIBRARIES)  # before the runs, for the load
+    axolotl, no_axolotl = installed_axolotl(args.readers.resolve())
+    missing = {"trl": why_no_trl(), "axolotl": no_axolotl}
+    left_out = [f"{key} ({why})" for key, why in missing.items() if why and key not in args.skip]
+    for why in left_out:
+        say(f"left out: {why}")
+    skipped = {*args.skip, *(key for key, why in missing.items() if why)}
+    races: list[Race] = []
+    for number, corpus in enumerate(args.corpora):
+        records = sum(1 for _ in corpus.lines())
+        say(f"{corpus.name}, {records:,} records: {corpus.plain}")
+        everyone = contenders(corpus, args.template, args.processes, None if number else axolotl)
+        race = Race(corpus, [c for c in everyone if c.key not in skipped], records, left_out=[*left_out])
+        with tempfile.TemporaryDirectory(prefix="sftcli-bench-") as folder:
+            compete(race, args.tokenizer, args.runs, Path(folder))
+            say(f"{corpus.name}: comparing rows")
+            # In a process of its own: what this one held would count as the memory of those it begins.
+            with ProcessPoolExecutor(1, get_context("spawn")) as judges:
+                judged = judges.submit(judge, race, args.tokenizer, Path(folder))
+                race.outputs, race.agreements = judged.result()
+        races.append(race)
+        text = page(races, described, args.tokenizer.name, args.runs)
+        write(text, args.output)  # now, so that a run that is ended leaves what it has found
+    print(text, end="")
     if args.json:
-        report = {"machine": described, "corpus": corpus.name, "bytes": size, "records": records}
-        report |= {"contenders": [as_json(c, outputs[c.key]) for c in everyone]}
-        report |= {"agreements": {key: asdict(found) for key, found in agreements.items()}}
-        Path(args.json).write_text(json.dumps(report, indent=2) + "\n")
-    unexplained = any(found.differing["unexplained"] for found in agreements.values())
-    return 1 if not rows_agree or unexplained else 0
+        args.json.write_text(json.dumps([as_json(race) for race in races], indent=2) + "\n")
+    return 0 if all(race.is_as_it_should_be for race in races) else 1
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--corpus", metavar="FILE", default=os.environ.get("CORPUS"))
-    parser.add_argument("--tokenizer", metavar="FOLDER", default=os.environ.get("TOKENIZER"))
-    parser.add_argument("--runs", metavar="N", type=int, default=3, help="timed rounds (3)")
-    parser.add_argument("--json", metavar="FILE", help="write every run's figures here")
-    parser.add_argument("--skip", choices=KEYS, action="append", default=[])
+    given = {name: os.environ.get(name) or None for name in ("CORPUS", "TOKENIZER")}
+    page = CHECKOUT / "out" / "bench.md"
+    add = parser.add_argument
+    add("--corpus", metavar="FILE", type=Path, default=given["CORPUS"], help="JSON lines in Alpaca form")
+    add("--tokenizer", metavar="FOLDER", type=Path, default=given["TOKENIZER"])
+    add("--template", metavar="NAME", help="the role template that fits the tokenizer")
+    add("--megabytes", metavar="N,...", help=f"sizes of the corpora ({SIZES}; with --corpus all of it)")
+    add("--processes", metavar="N", type=int, default=cores(), help="at most (one for each core)")
+    add("--runs", metavar="N", type=int, default=3, help="timed rounds (3)")
+    add("--skip", metavar="NAME", choices=KEYS, action="append", default=[], help=f"of {', '.join(KEYS)}")
+    add("--readers", metavar="FOLDER", type=Path, default=CHECKOUT / ".readers", help="where axolotl is")
+    add("--output", metavar="FILE", type=Path, default=page, help="or a page that has <!-- bench --> marks")
+    add("--json", metavar="FILE", type=Path, help="write every run's figures here")
     args = parser.parse_args()
-    args.tokenizer = args.tokenizer or str(shared_folder() / "tokenizers" / "llama3")
-    if not Path(args.tokenizer, "tokenizer.json").is_file():
+    args.tokenizer = (args.tokenizer or default_tokenizer()).resolve()
+    if not (args.tokenizer / "tokenizer.json").is_file():
         parser.error(f"no tokenizer.json in {args.tokenizer}: name a folder with --tokenizer")
-    if args.corpus and not Path(args.corpus).is_file():
+    args.template = args.template or fitting_template(args.tokenizer)
+    if not args.template:
+        parser.error("name the role template that fits the tokenizer with --template")
+    if args.corpus and not args.corpus.is_file():
         parser.error(f"no corpus at {args.corpus}: leave --corpus out to have one built")
-    if args.runs < 1 or set(args.skip) == set(KEYS):
+    if args.runs < 1 or args.processes < 1:
         parser.error("nothing to run")
+    args.corpora = list(corpora(args.corpus, args.megabytes))
     return args
 
 
-def race(everyone: list[Contender], corpus: Path, tokenizer: Path, runs: int, folder: Path) -> None:
+def corpora(given: Path | None, megabytes: str | None) -> Iterator[Corpus]:
+    """In the sizes that are asked for; what is given, and no size is asked for, is taken as it is."""
+    base = given.resolve() if given else built_corpus()
+    sizes = megabytes or ("" if given else SIZES)
+    if not sizes:
+        yield Corpus(base)
+        return
+    for size in sizes.split(","):
+        yield of_size(base, int(size))
+
+
+def default_tokenizer() -> Path:
+    real = shared_folder() / "tokenizers" / "llama3"
+    return real if real.is_dir() else CHECKOUT / "sftcli" / "data" / "demo"
+
+
+def fitting_template(tokenizer: Path) -> str | None:
+    """The role template whose control tokens the tokenizer has."""
+    text = (tokenizer / "tokenizer.json").read_text(encoding="utf-8")
+    signs = {"llama3": '"<|start_header_id|>"', "chatml": '"<|im_start|>"'}
+    return next((name for name, sign in signs.items() if sign in text), None)
+
+
+def compete(race: Race, tokenizer: Path, runs: int, folder: Path) -> None:
     """Run the contenders in turn, so that a slow minute of the machine hits them all alike.
 
-    The last run's outputs stay in `folder`. Run 0 is not timed: it takes the first records only,
+    The last run's outputs stay in `folder`. Round 0 is not timed: it takes the first records only,
     fills the file cache, compiles modules, and finds a wrong command before minutes have gone by.
     """
-    first_records = folder / "first-records.jsonl"
-    with corpus.open("rb") as file:
-        first_records.write_bytes(b"".join(islice(file, WARM_UP)))
-    # Nothing here needs the network, and waiting for it would be no one's speed. Temporary files
-    # go with the folder, also those of a contender that was killed.
-    env = os.environ | {"HF_HUB_OFFLINE": "1", "TMPDIR": str(folder)}
-    outputs = folder / "outputs"
+    first_records = Corpus(folder / "first-records.jsonl")
+    first_records.plain.write_bytes(b"".join(islice(race.corpus.lines(), WARM_UP)))
+    (folder / "outputs").mkdir()
     for number in range(runs + 1):
-        shutil.rmtree(outputs, ignore_errors=True)
-        outputs.mkdir()
-        for contender in everyone:
-            words = {
-                "corpus": first_records if number == 0 else corpus,
-                "tokenizer": tokenizer,
-                "out": outputs / contender.out,
-            }
-            argv = [arg.format_map(words) for arg in contender.argv]
-            say(f"{f'run {number}' if number else 'warm-up'}: {contender.name}")
+        inputs = race.corpus if number else first_records
+        for contender in list(race.everyone):
+            if contender.rounds is not None and number > contender.rounds:
+                continue
+            told = f"round {number} of {runs}" if number else "warm-up"
+            say(f"{race.corpus.name}, {told}: {contender.name}, {contender.processes} proc.")
             try:
-                usage = run(argv, cwd=CHECKOUT, env=env, log=folder / "log.txt")
+                usage = one_run(contender, inputs, tokenizer, folder)
             except CommandFailedError as error:
-                raise SystemExit(f"{contender.name} failed: {error}") from None
-            if number > 0:
+                if contender.is_ours:
+                    raise SystemExit(f"{contender.name} failed: {error}") from None
+                race.everyone.remove(contender)
+                race.left_out.append(f"{contender.name} ({str(error).splitlines()[-1]})")
+                say(f"left out: {race.left_out[-1]}")
+                continue
+            say(f"  {usage.seconds:.2f} s")
+            if number:
                 contender.runs.append(usage)
 
 
-def count_records(corpus: Path) -> int:
-    with corpus.open("rb") as file:
-        return sum(1 for line in file if line.strip())
+def one_run(contender: Contender, corpus: Corpus, tokenizer: Path, folder: Path) -> Usage:
+    outputs, log = folder / "outputs", folder / "log.txt"
+    out = outputs / (contender.out or contender.key)
+    if out.is_dir():
+        shutil.rmtree(out)
+    out.unlink(missing_ok=True)
+    words = {"input": getattr(corpus, contender.input), "tokenizer": tokenizer, "out": out}
+    argv = [word.format_map(words | {"arrow": outputs / "arrow"}) for word in contender.argv]
+    env = os.environ | {"PYTHONPATH": str(CHECKOUT)}
+    # Nothing here needs the network, and waiting for it would be no one's speed.
+    env |= {"HF_HUB_OFFLINE": "1", "AXOLOTL_DO_NOT_TRACK": "1", "TRL_EXPERIMENTAL_SILENCE": "1"}
+    os.sync()  # no one waits for what another wrote
+    # What they keep for the next run, or leave behind where they are killed, goes.
+    with tempfile.TemporaryDirectory(dir=folder, prefix="") as scratch:
+        env |= {"TMPDIR": scratch, "HF_DATASETS_CACHE": scratch}
+        usage = run(argv, cwd=CHECKOUT, env=env, log=log)
+    if contender.tells_seconds:
+        usage = replace(usage, **json.loads(log.read_text(errors="replace").splitlines()[-1]))
+    return usage
 
 
-def verdict(records: int, rows_agree: bool, agreements: dict[str, Agreement]) -> str:
-    """One paragraph: do the outputs say the same?"""
-    if not rows_agree:
-        return f"ROWS DIFFER: {records:,} records were read, see the table; nothing was compared"
-    lines = ["all wrote one row for each record"]
-    for key, found in agreements.items():
-        lines.append(f"{key}: {found.equal:,} of {records:,} rows equal by hand, ids and labels")
-        lines += [f"  {count:,} differ: {reason}" for reason, count in found.differing.items()]
-        if found.first:
-            lines.append(f"  for example {found.first}")
-    return "\n".join(lines)
+def judge(race: Race, tokenizer: Path, folder: Path) -> tuple[dict[str, Output], dict[str, Agreement]]:
+    """Read what was written, and compare it with what is written by hand; by contender."""
+    race.outputs = {c.key: read_output(folder / "outputs" / c.out) for c in race.everyone if c.out}
+    agreements: dict[str, Agreement] = {}
+    if "by-hand" in race.outputs and race.rows_agree:
+        for c in race.everyone:
+            if c.out and c.key != "by-hand" and not c.other_rows:
+                step = race.corpus.step if c.input == "sample" else 1
+                both = race.outputs[c.key], race.outputs["by-hand"]
+                agreements[c.key] = compare(race.corpus.plain, tokenizer, *both, step)
+    return {key: replace(output, digests=[]) for key, output in race.outputs.items()}, agreements
 
 
-def as_json(contender: Contender, output: Output) -> dict[str, object]:
-    sums = {name: getattr(output, name) for name in ("rows", "tokens", "trained", "size")}
-    runs = [asdict(usage) for usage in contender.runs]
-    return {"key": contender.key, "name": contender.name, "runs": runs, **sums}
+def write(text: str, page: Path) -> None:
+    """As the page, or between the markers of the page that is there."""
+    page.parent.mkdir(parents=True, exist_ok=True)
+    old = page.read_text(encoding="utf-8") if page.exists() else ""
+    between = REGION.sub(lambda found: f"{found[1]}\n{text}\n{found[2]}", old)
+    page.write_text(between if REGION.search(old) else text, encoding="utf-8")
 
 
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def as_json(race: Race) -> dict[str, object]:
+    contenders = [
+        {"key": c.key, "name": c.name, "processes": c.processes, "bytes": race.size_of(c)}
+        | {"runs": [asdict(usage) for usage in c.runs]}
+        | sums(race, c.key)
+        for c in race.everyone
+    ]
+    # Not asdict: it would count the counter's items.
+    agreements = {key: vars(found) for key, found in race.agreements.items()}
+    told = {"corpus": race.corpus.name, "records": race.records, "left_out": race.left_out}
+    return {**told, "contenders": contenders, "agreements": agreements}
+
+
+def sums(race: Race, key: str) -> dict[str, int]:
+    output = race.outputs.get(key)
+    return {n: getattr(output, n) for n in ("rows", "tokens", "trained", "size")} if output else {}
+
+
+def say(text: str, end: str = "\n") -> None:
+    minutes, seconds = divmod(int(time.monotonic() - STARTED), 60)
+    print(f"{minutes:>3}:{seconds:02} {text}", file=sys.stderr, flush=True, end=end)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,12 @@ one made here from the standard library of the Python that runs.
 """
 
 import ast
+import gzip
 import hashlib
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -14,12 +16,100 @@ import tempfile
 import textwrap
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 LONGEST = 8000  # characters of one answer: test tables of 100 kB are no natural answers
+MB = 1_000_000
+SAMPLE = 12 * MB  # what a contender that is slow gets, at most
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """One input in the forms in which it is given; those of its own are made once and then kept."""
+
+    plain: Path
+
+    @property
+    def name(self) -> str:
+        return f"{self.size / MB:.0f} MB"
+
+    @cached_property
+    def size(self) -> int:
+        return self.plain.stat().st_size
+
+    @cached_property
+    def gz(self) -> Path:
+        path = kept(self.plain, ".jsonl.gz")
+        if is_older(path, self.plain):
+            with unfinished(path) as part, self.plain.open("rb") as file, gzip.open(part, "wb", 6) as packed:
+                shutil.copyfileobj(file, packed, 1 << 20)
+        return path
+
+    @property
+    def step(self) -> int:
+        """Of how many records the sample takes one."""
+        return -(-self.size // SAMPLE)
+
+    @cached_property
+    def sample(self) -> Path:
+        """Every `step`-th record: as long and as varied as all of them."""
+        path = kept(self.plain, "-sample.jsonl")
+        if is_older(path, self.plain):
+            with unfinished(path) as part, part.open("wb") as file:
+                file.writelines(islice(self.lines(), 0, None, self.step))
+        return path
+
+    def lines(self) -> Iterator[bytes]:
+        """The lines that hold a record."""
+        with self.plain.open("rb") as file:
+            yield from (line for line in file if line.strip())
+
+
+def of_size(base: Path, megabytes: int) -> Corpus:
+    """The first so many megabytes of the base, in whole lines; a smaller base is repeated."""
+    path = kept(base, f"-{megabytes}MB.jsonl")
+    if is_older(path, base):
+        with unfinished(path) as part, part.open("wb") as file:
+            while file.tell() < megabytes * MB:
+                for line in Corpus(base).lines():
+                    file.write(line.rstrip(b"\r\n") + b"\n")
+                    if file.tell() >= megabytes * MB:
+                        break
+    return Corpus(path)
+
+
+def is_older(path: Path, source: Path) -> bool:
+    return not path.exists() or path.stat().st_mtime_ns < source.stat().st_mtime_ns
+
+
+@contextmanager
+def unfinished(path: Path) -> Iterator[Path]:
+    """A file that is written in the place of `path`, and becomes it at the end."""
+    part = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        yield part
+        part.rename(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def kept(source: Path, ending: str) -> Path:
+    """Where what is made of a file is kept: one place for each file and ending."""
+    digest = hashlib.sha256(str(source.resolve()).encode()).hexdigest()[:8]
+    return kept_folder() / f"{source.stem[:40]}-{digest}{ending}"
+
+
+def kept_folder() -> Path:
+    folder = Path(tempfile.gettempdir()) / f"sftcli-bench-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
 
 
 def shared_folder() -> Path:
@@ -32,16 +122,13 @@ def built_corpus() -> Path:
     tool = shared_folder() / "tools" / "make_corpus.py"
     maker = tool if tool.is_file() else Path(__file__)
     digest = hashlib.sha256(maker.read_bytes()).hexdigest()[:8]
-    folder = Path(tempfile.gettempdir()) / f"sftcli-bench-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    corpus = folder / f"{maker.stem}-{digest}-python-{platform.python_version()}.jsonl"
+    corpus = kept_folder() / f"{maker.stem}-{digest}-python-{platform.python_version()}.jsonl"
     if not corpus.exists():
-        unfinished = corpus.with_suffix(".part")
-        if maker is tool:
-            subprocess.run([sys.executable, str(tool), str(unfinished)], check=True, stdout=sys.stderr)
-        else:
-            write_corpus(unfinished)
-        unfinished.rename(corpus)
+        with unfinished(corpus) as part:
+            if maker is tool:
+                subprocess.run([sys.executable, str(tool), str(part)], check=True, stdout=sys.stderr)
+            else:
+                write_corpus(part)
     return corpus
 
 

@@ -7,8 +7,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from cores import CoreUse
 
 INTERVAL = 0.05  # seconds between two looks at memory
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -23,6 +25,7 @@ class Usage:
     seconds: float
     cpu_seconds: float
     peak_bytes: int
+    cores: dict[int, list[float]] = field(default_factory=dict)  # see CoreUse
 
 
 def run(argv: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path) -> Usage:
@@ -33,8 +36,9 @@ def run(argv: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path) -> Us
         process = subprocess.Popen(
             argv, cwd=cwd, env=env, stdout=output, stderr=output, start_new_session=True
         )
-        sampler = Sampler(process.pid)
-        sampler.start()
+        samplers = Sampler(process.pid), CoreUse()
+        for sampler in samplers:
+            sampler.start()
         try:
             _, status, used = os.wait4(process.pid, 0)
         except BaseException:
@@ -42,15 +46,17 @@ def run(argv: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path) -> Us
             process.wait()
             raise
         finally:
-            sampler.stop()
-        seconds = time.perf_counter() - start
+            seconds = time.perf_counter() - start
+            for sampler in samplers:
+                sampler.stop()
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         tail = log.read_text(errors="replace").splitlines()[-20:]
         raise CommandFailedError("\n".join([f"exit code {process.returncode}", *tail]))
     # ru_maxrss is the largest single process, seen by the kernel: sampling can only miss peaks.
-    peak = max(sampler.peak, used.ru_maxrss * MAXRSS_UNIT)
-    return Usage(seconds, used.ru_utime + used.ru_stime, peak)
+    memory, use = samplers
+    peak = max(memory.peak, used.ru_maxrss * MAXRSS_UNIT)
+    return Usage(seconds, used.ru_utime + used.ru_stime, peak, use.shares)
 
 
 class Sampler(threading.Thread):

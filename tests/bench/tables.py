@@ -1,23 +1,142 @@
-"""What the benchmark prints: the machine and two tables, at most 88 columns wide."""
+"""What the benchmark says, in Markdown: the machine, the table, the processors' use, and the agreement."""
 
 import os
 import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from agree import Output
-from contenders import Contender
+from agree import Agreement, Output
+from contenders import ONE_CORE_ENCODING, ROLE, Contender
+from cores import bars, mean
+from corpus import MB, Corpus
 
-LIBRARIES = ["fastokens", "tokenizers", "transformers", "datasets", "pyarrow"]
-TRL_LIBRARIES = ["trl", "torch"]
-WIDTHS = (8, 7, 7, 7, 8, 8, 8)
-MB = 1_000_000
+from sftcli.threads import cores
+
+LIBRARIES = ["fastokens", "tokenizers", "transformers", "datasets", "pyarrow", "trl", "torch"]
+HEAD = ["", "processes", "seconds", "CPU s", "MB/s", "Mtok/s", "peak MB", "x hand", "x TRL", "x parts"]
 
 
-def machine(libraries: list[str]) -> str:
+@dataclass
+class Race:
+    """What came of the contenders on one corpus; `left_out` says why some are not among them."""
+
+    corpus: Corpus
+    everyone: list[Contender]
+    records: int
+    outputs: dict[str, Output] = field(default_factory=dict)
+    agreements: dict[str, Agreement] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+
+    def of(self, key: str) -> Contender | None:
+        return next((c for c in self.everyone if c.key == key and c.runs), None)
+
+    def size_of(self, contender: Contender) -> int:
+        """Bytes of plain input that it read."""
+        return self.corpus.sample.stat().st_size if contender.input == "sample" else self.corpus.size
+
+    def records_of(self, contender: Contender) -> int:
+        return -(-self.records // self.corpus.step) if contender.input == "sample" else self.records
+
+    def rate(self, contender: Contender) -> float:
+        """Megabytes of plain input a second."""
+        return self.size_of(contender) / MB / contender.seconds
+
+    @property
+    def rows_agree(self) -> bool:
+        return all(
+            self.outputs[c.key].rows == self.records_of(c) for c in self.everyone if c.key in self.outputs
+        )
+
+    @property
+    def is_as_it_should_be(self) -> bool:
+        unexplained = any(found.differing["unexplained"] for found in self.agreements.values())
+        return self.rows_agree and not unexplained
+
+
+def page(races: Sequence[Race], described: str, tokenizer: str, runs: int) -> str:
+    """The whole result; `described` is the machine."""
+    inputs = "; ".join(f"{r.corpus.name}: {r.records:,} records" for r in races)
+    lines = [f"{described}.", "", f"Tokenizer {tokenizer}. {inputs}. Median of {runs} runs.", ""]
+    lines += [row(HEAD), row(["---", *["---:"] * (len(HEAD) - 1)])]
+    for race in races:
+        lines += table_rows(race)
+    for race in races:
+        lines += ["", f"**{race.corpus.name}**", "", *core_lines(race), *verdict(race)]
+        lines += [f"- left out: {why}" for why in race.left_out]
+    return "\n".join(lines) + "\n"
+
+
+def table_rows(race: Race) -> list[str]:
+    lines = [row([f"**{race.corpus.name}**", *[""] * (len(HEAD) - 1)])]
+    baselines = race.of("by-hand"), race.of("trl")
+    tokens = race.outputs[ROLE].tokens if ROLE in race.outputs else 0
+    for c in race.everyone:
+        if not c.runs:
+            continue
+        name = c.name + (f" ({race.size_of(c) / MB:.0f} MB of it)" if c.input == "sample" else "")
+        output = race.outputs.get(c.key)
+        rate = (output.tokens if output else tokens) / 1e6 / c.seconds
+        cells = [str(c.processes), f"{c.seconds:.2f}", f"{c.cpu_seconds:.2f}", f"{race.rate(c):.1f}"]
+        cells += [f"{rate:.2f}", f"{c.peak_bytes / MB:.0f}" if output else ""]
+        for baseline in baselines:
+            cells.append(f"{race.rate(c) / race.rate(baseline):.1f}" if baseline and output else "")
+        lines.append(row([name, *cells, over_the_parts(race, c)]))
+    return lines
+
+
+def over_the_parts(race: Race, contender: Contender) -> str:
+    """Wall time over what encoding and writing alone would take with all processors at work."""
+    encoding, writing = race.of(ONE_CORE_ENCODING), race.of(f"write-{contender.writes}")
+    if not (contender.is_ours and encoding and writing) or contender.other_rows:
+        return ""
+    least = (encoding.cpu_seconds + writing.cpu_seconds) / cores()
+    return f"{contender.seconds / least:.2f}"
+
+
+def row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def core_lines(race: Race) -> list[str]:
+    """How busy each processor was through the median run of the base case."""
+    base = race.of(ROLE)
+    if base is None or not any(base.median_run.cores.values()):
+        return []
+    run = base.median_run
+    whole = mean([share for shares in run.cores.values() for share in shares])
+    own = run.cpu_seconds / run.seconds / cores()
+    told = f"{base.name}, {run.seconds:.1f} s, {base.processes} of its processes"
+    lines = ["```", told, f"all cores  {whole:4.0%} busy, {own:.0%} with this run"]
+    lines += [
+        f"core {core:<5} {mean(shares):4.0%}  {bars(shares)}" for core, shares in sorted(run.cores.items())
+    ]
+    return [*lines, "```", ""]
+
+
+def verdict(race: Race) -> list[str]:
+    """Do the outputs say the same?"""
+    if not race.rows_agree:
+        counts = {key: output.rows for key, output in race.outputs.items()}
+        return [f"- ROWS DIFFER: {race.records:,} records were read, {counts} were written"]
+    lines = ["- each wrote one row for each of its records"]
+    same = [key for key, found in race.agreements.items() if not found.differing]
+    if same:
+        lines.append(f"- all rows equal those made by hand, ids and labels: {', '.join(same)}")
+    for key, found in race.agreements.items():
+        if found.differing:
+            lines.append(
+                f"- {key}: {found.equal:,} of {race.outputs[key].rows:,} rows equal those made by hand"
+            )
+            lines += [f"  - {count:,} differ: {reason}" for reason, count in found.differing.items()]
+            lines.append(f"  - for example {found.first}")
+    return lines
+
+
+def machine(libraries: Sequence[str]) -> str:
     """The processor, the cores this process may use, the load, Python and the libraries."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    parts = [processor(), f"{cores} cores", f"load {os.getloadavg()[0]:.1f} at the start"]
+    parts = [processor(), f"{cores()} cores", f"load {os.getloadavg()[0]:.1f} at the start"]
     parts += [platform.system(), f"Python {platform.python_version()}"]
     for name in libraries:
         try:
@@ -35,34 +154,3 @@ def processor() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
-
-
-def speed_table(everyone: list[Contender], outputs: dict[str, Output], size: int) -> str:
-    """One row for each contender; its last columns are times faster than the baselines that ran."""
-    baselines = [c for c in everyone if c.key in ("by-hand", "trl")]
-    versus = ["x hand" if c.key == "by-hand" else "x TRL" for c in baselines]
-    lines = [speed_row("", "seconds", "CPU s", "MB/s", "Mtok/s", "peak MB", *versus)]
-    for c in everyone:
-        cells = [
-            f"{c.seconds:.2f}",
-            f"{c.cpu_seconds:.2f}",
-            f"{size / MB / c.seconds:.1f}",
-            f"{outputs[c.key].tokens / 1e6 / c.seconds:.2f}",
-            f"{c.peak_bytes / MB:.0f}",
-        ]
-        cells += [f"{baseline.seconds / c.seconds:.1f}x" for baseline in baselines]
-        lines.append(speed_row(c.name, *cells))
-    return "\n".join(lines)
-
-
-def speed_row(name: str, *cells: str) -> str:
-    # Without a baseline there are fewer cells than widths.
-    return f"{name:<35}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, WIDTHS, strict=False))
-
-
-def output_table(everyone: list[Contender], outputs: dict[str, Output]) -> str:
-    lines = [f"{'':<35}{'rows':>9}{'tokens':>13}{'trained':>13}{'MB':>8}"]
-    for c in everyone:
-        out = outputs[c.key]
-        lines.append(f"{c.name:<35}{out.rows:>9,}{out.tokens:>13,}{out.trained:>13,}{out.size / MB:>8.1f}")
-    return "\n".join(lines)

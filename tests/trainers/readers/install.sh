@@ -1,13 +1,15 @@
 #!/bin/sh
-# install.sh PYTHON FOLDER: LLaMA-Factory, axolotl and OLMo-core as FOLDER/NAME, each with what its
-# loading needs and no more. torch and what else they do not pin is taken from PYTHON's environment.
+# install.sh PYTHON FOLDER [NAME]: LLaMA-Factory, axolotl and OLMo-core (or the one named) as FOLDER/NAME,
+# each with what its loading needs and no more. torch and what else they do not pin is taken from PYTHON's
+# environment.
 set -eu
-python=$1 folder=$2
+python=$1 folder=$2 only=${3-}
 ours=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 install() { # NAME, packages that are installed alone, and after -- those with what they require
     name=$1
     shift
+    [ "${only:-$name}" = "$name" ] || return 0
     [ -e "$folder/$name/installed" ] && return
     "$python" -m venv --clear "$folder/$name"
     theirs=$("$folder/$name/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
