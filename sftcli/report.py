@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from sftcli.errors import InternalError, Reject
 from sftcli.layout.pad import Padding
 from sftcli.pack import LeftOut
 from sftcli.read import InputLine, LineBlock
+from sftcli.read.source import lines_before
 
 # The reason of records for which their source's share has no room.
 MIX_WEIGHT = "mix_weight"
@@ -27,7 +29,7 @@ class SplitReport:
     """What became of the lines of one split, or of several added together.
 
     `examples` are the records that stand in the rows written, and `rows` the rows: as many, unless they are
-    packed. `dropped` and `rejected` count records by reason. `places` names the first input lines behind
+    packed. `dropped` and `rejected` count records by reason. `places_at` has the first input lines behind
     each reason in `dropped`, `first_rejects` the first bad record of each reason. `warned` counts what
     the selected rules found beside these, by code; `first_warned` is the first place. `straddles` counts
     the tokens across a mask boundary, masked and trained. `longest` is the longest record that is written,
@@ -61,7 +63,7 @@ class SplitReport:
     dropped: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
-    places: dict[str, list[str]] = field(default_factory=dict)
+    places_at: dict[str, list[InputLine | str]] = field(default_factory=dict)
     first_rejects: dict[str, str] = field(default_factory=dict)
     warned: Counter[str] = field(default_factory=Counter)
     first_warned: dict[str, str] = field(default_factory=dict)
@@ -71,6 +73,15 @@ class SplitReport:
     def longest_place(self) -> str:
         """File and line of the longest record; in a large file its lines are counted for it."""
         return str(self.longest_at)
+
+    @property
+    def places(self) -> dict[str, list[str]]:
+        """File and line of the first records that were dropped for each reason."""
+        count = cache(lines_before)
+        return {
+            reason: [place if isinstance(place, str) else place.told(count) for place in places]
+            for reason, places in self.places_at.items()
+        }
 
     @property
     def records(self) -> int:
@@ -100,7 +111,7 @@ class SplitReport:
             self.examples -= left_out.records
             self.given_rows -= left_out.records
             self.dropped["no_trained_tokens"] += left_out.records
-            self.places.setdefault("no_trained_tokens", [file])
+            self.places_at.setdefault("no_trained_tokens", [file])
 
     def count_examples(self, batch: TokenBatch, block: LineBlock) -> None:
         """Add the records that are written; `batch.line` counts from the block's first line."""
@@ -118,10 +129,11 @@ class SplitReport:
             self.cut_rows += rows
             self.cut_tokens += tokens
 
-    def count_dropped(self, reason: str, file: str, lines: npt.NDArray[np.int64]) -> None:
-        self.dropped[reason] += len(lines)
-        places = self.places.setdefault(reason, [])
-        places.extend(f"{file}:{line}" for line in lines[: _KEPT_PLACES - len(places)])
+    def count_dropped(self, reason: str, block: LineBlock, indices: npt.NDArray[np.int64]) -> None:
+        """Add dropped records; `indices` are those of their lines in the block."""
+        self.dropped[reason] += len(indices)
+        places = self.places_at.setdefault(reason, [])
+        places.extend(map(block.input_line, indices[: _KEPT_PLACES - len(places)].tolist()))
 
     def count_rejected(self, reject: Reject, keep: int | None) -> None:
         """Add a bad record; the first `keep` of them (None: all) are kept whole."""
@@ -161,8 +173,8 @@ class SplitReport:
         self.first_rejects = other.first_rejects | self.first_rejects
         self.warned += other.warned
         self.first_warned = other.first_warned | self.first_warned
-        for reason, places in other.places.items():
-            mine = self.places.setdefault(reason, [])
+        for reason, places in other.places_at.items():
+            mine = self.places_at.setdefault(reason, [])
             mine.extend(places[: _KEPT_PLACES - len(mine)])
 
     def check_sum(self) -> None:
@@ -188,7 +200,7 @@ class SplitReport:
             return {}
         from sftcli.rules.catalogue import BY_NAME, RULES
 
-        places = {name: first for name, (first, *_) in self.places.items()} | self.first_rejects
+        places = {name: str(first) for name, (first, *_) in self.places_at.items()} | self.first_rejects
         told = [
             (BY_NAME[name], count, places[name])
             for name, count in (self.dropped + self.rejected).items()

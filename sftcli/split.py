@@ -334,7 +334,7 @@ def fit_rows(
     for index, error in fitted.refused.items():
         _reject(error, block, index, report, kept)
     for reason, indices in fitted.dropped.items():
-        report.count_dropped(reason, block.file, indices + block.first_line)
+        report.count_dropped(reason, block, indices)
     report.count_cut(run.job.fitter.limits.truncation, *fitted.cut)
     return fitted.batch
 
@@ -364,7 +364,7 @@ def _encode_block(
     batch, aimless, notes = aim(batch, run.job.config)
     report.control_text_rows += runs.control_text_rows
     for reason, indices in aimless.items():
-        report.count_dropped(reason, block.file, indices + block.first_line)
+        report.count_dropped(reason, block, indices)
     for note, rows in notes.items():  # other ones than rendering has
         report.notes[note] += rows
     if kept is not None:

@@ -157,5 +157,5 @@ def _count(
 def _count_dropped(counts: SplitReport, reason: str, rows: Ints, places: _Places) -> None:
     if len(rows):
         counts.dropped[reason] += len(rows)
-        known = counts.places.setdefault(reason, [])
+        known = counts.places_at.setdefault(reason, [])
         known.extend(places.of(row) for row in rows[: _PLACES - len(known)].tolist())

@@ -29,7 +29,11 @@ class InputLine(NamedTuple):
     line: int
 
     def __str__(self) -> str:
-        return f"{self.file}:{lines_before(self.file, self.split_start) + self.line}"
+        return self.told(lines_before)
+
+    def told(self, count: Callable[[str, int], int]) -> str:
+        """The same; `count` gives the lines before a byte of a file."""
+        return f"{self.file}:{count(self.file, self.split_start) + self.line}"
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 import bz2
 import lzma
+import os
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +17,7 @@ from sftcli.read.sniff import begins, check_compressed
 _FEED_BYTES = 1 << 10
 _TEXT_BYTES = 1 << 20  # what bz2 and xz may give at a time: they swell without bounds
 _COUNT_BYTES = 1 << 20
+_counted: dict[tuple[int, ...], tuple[int, int]] = {}  # of the last file: a place in it, and the lines before
 
 
 # What may stand after a stream: zeros, to fill up a block of a tape or, for xz, in fours.
@@ -84,12 +86,23 @@ class _Pipe:
 
 
 def lines_before(file: str, position: int) -> int:
-    """How many line breaks there are before byte `position` of an uncompressed file."""
-    count = 0
-    if position:
-        with open(file, "rb") as source:
-            for start in range(0, position, _COUNT_BYTES):
-                count += source.read(min(_COUNT_BYTES, position - start)).count(b"\n")
+    """How many line breaks there are before byte `position` of an uncompressed file.
+
+    They are counted on from the last place of the file that was asked for: whoever asks for each split of a
+    large file would else read it again and again.
+    """
+    if not position:
+        return 0
+    with open(file, "rb") as source:
+        status = os.fstat(source.fileno())
+        known = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        start, count = _counted.get(known, (0, 0))
+        start, count = (start, count) if start <= position else (0, 0)
+        source.seek(start)
+        for at in range(start, position, _COUNT_BYTES):
+            count += source.read(min(_COUNT_BYTES, position - at)).count(b"\n")
+    _counted.clear()
+    _counted[known] = position, count
     return count
 
 

@@ -152,7 +152,7 @@ def _rows(
         batch = fit_rows(batch, line, run, report, 0)
         batch, aimless, _ = aim(batch, run.job.config)
         for reason, lines in aimless.items():
-            report.count_dropped(reason, line.file, lines + line.first_line)
+            report.count_dropped(reason, line, lines)
         if len(batch):
             ids, labels = _as_written(batch, run.job.config)
             if (labels != IGNORE).any():
