@@ -8,23 +8,26 @@ Before anything is moved all new files are on the disk (fsync), and before the m
 names: what a manifest lists outlasts a power cut.
 """
 
-import fcntl
+import errno
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+import stat
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from sftcli.errors import EnvironmentFault
+from sftcli.errors import EnvironmentFault, OutputError
 from sftcli.failpoints import reach
+from sftcli.lock import LOCK, Lock
 from sftcli.manifest import MANIFEST, STAGING, file_facts, pretty_json, read_manifest
-from sftcli.staging import Staging
+from sftcli.staging import Staging, is_plain
 
 _SYNCS = 16
+_NOT_OURS = (errno.EACCES, errno.EPERM, errno.EINVAL, errno.EROFS, errno.ENOTSUP)  # of a folder above
 RESUME = "resume with: "  # the note of an error after which a later run may go on
 
 
@@ -38,16 +41,15 @@ def staged(out: Path) -> Iterator[Staging]:
     to it.
     """
     existed = out.exists()
-    staging = Staging(out)
     with _as_fault(out):
-        staging.root.mkdir(parents=True, exist_ok=True)
-        lock = _lock(out)
-        _undo(out)
-        if (out / MANIFEST).exists() and staging.is_empty():
-            staging.clear()  # of a run that was stopped after its commit
-    keep = False
+        lock = Lock.take(out)
+    staging, keep = Staging(out, lock), False
     try:
         with _as_fault(out):
+            staging.remove_links()
+            _undo(out)
+            if staging.is_committed():
+                staging.clear()  # of a run that was stopped after its commit
             yield staging
     except BaseException as problem:
         keep = staging.outlasts(problem)
@@ -55,11 +57,22 @@ def staged(out: Path) -> Iterator[Staging]:
             problem.add_note(f"{RESUME}{staging.command}")
         raise
     finally:
-        if not keep:
-            shutil.rmtree(staging.root, ignore_errors=True)
-        os.close(lock)
+        if lock.is_held and not keep and not _is_half_done(out):
+            _remove(staging.root)
+        lock.close()
         if not existed and out.is_dir() and not any(out.iterdir()):
             out.rmdir()
+
+
+def _remove(root: Path) -> None:
+    """Remove a staging folder, its lock last: the next run must not begin in what is still being removed."""
+    with suppress(OSError):
+        for path in root.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != LOCK:
+                path.unlink()
+    shutil.rmtree(root, ignore_errors=True)
 
 
 @contextmanager
@@ -81,38 +94,77 @@ def staged_files(staging: Path, known: Mapping[str, dict[str, Any]]) -> dict[str
     return {name: known[name] if name in known else file_facts(path) for name, path in names.items()}
 
 
-def commit(staging: Path, out: Path, manifest: Mapping[str, Any]) -> None:
+def commit(staging: Staging, manifest: Mapping[str, Any]) -> None:
     """Put what is staged in the place of the old dataset, or leave that as it was.
 
-    Raises OSError where the disk fails.
+    Raises OSError where the disk fails, and OutputError where a file stands in the way that is none of the
+    old dataset.
     """
-    old = out / STAGING / "old"
+    new, out = staging.new, staging.out
+    old, listed = staging.root / "old", read_manifest(out)["files"] if (out / MANIFEST).exists() else {}
+    _refuse_strangers(out, manifest["files"], listed)
     try:
-        (staging / MANIFEST).write_bytes(pretty_json(manifest))
+        (new / MANIFEST).write_bytes(pretty_json(manifest))
+        staging.will_make(manifest["sha256"])
         reach("commit.staged")
         with ThreadPoolExecutor(_SYNCS) as pool:  # the disk takes many at once in the time of a few
-            list(pool.map(_sync, _files(staging)))
-        for folder in _folders(staging):
+            list(pool.map(_sync, _files(new)))
+        for folder in _folders(new):
             _sync(folder)
-        _sync(staging.parent)
+        _sync(staging.root)
+        _sync(out)
+        _sync_above(out)
         reach("commit.synced")
         if (out / MANIFEST).exists():
-            listed = read_manifest(out)["files"]
-            _move(MANIFEST, out, old)
-            for name in listed:
+            for name in (MANIFEST, *listed):
                 _move(name, out, old)
+            _sync_all(out, old, listed)
         reach("commit.old_moved")
         for name in manifest["files"]:
-            _move(name, staging, out)
-        for folder in sorted({(out / name).parent for name in manifest["files"]} | {out}):
-            _sync(folder)
+            _move(name, new, out)
+        _sync_all(out, new, manifest["files"])
         reach("commit.new_moved")
-        _move(MANIFEST, staging, out)
+        _move(MANIFEST, new, out)
         _sync(out)
         reach("commit.done")
-    except OSError:
+    except BaseException:
         _undo(out)
         raise
+
+
+def _sync_all(out: Path, other: Path, names: Collection[str]) -> None:
+    """Bring to the disk that files were moved between `out` and another folder."""
+    folders = {(folder / name).parent for folder in (out, other) for name in names if is_plain(name)}
+    for folder in sorted(folders | {out, other}):
+        if folder.is_dir():
+            _sync(folder)
+
+
+def _sync_above(out: Path) -> None:
+    """Bring to the disk that there is a folder `out`, and those that it is in; as far as we may."""
+    for folder in out.absolute().parents:
+        try:
+            _sync(folder)
+        except OSError as problem:
+            if problem.errno not in _NOT_OURS:
+                raise
+
+
+def _refuse_strangers(out: Path, names: Collection[str], listed: Collection[str]) -> None:
+    """Raise OutputError where a new file would take the place of one that the old manifest does not list."""
+    for name in names:
+        link = next((path for path in _folders_to(out, name) if path.is_symlink()), None)
+        if link is not None:
+            raise OutputError(f"{link}: is a link, and files of the dataset go there; remove it")
+        if os.path.lexists(out / name) and name not in listed:
+            raise OutputError(
+                f"{out / name}: stands where a file of the dataset goes, and is of no dataset; move it away"
+            )
+
+
+def _is_half_done(out: Path) -> bool:
+    """Whether files of the old dataset are not yet back in their places."""
+    return (out / STAGING / "old" / MANIFEST).exists() and not (out / MANIFEST).exists()
 
 
 def _undo(out: Path) -> None:
@@ -132,16 +184,26 @@ def _undo(out: Path) -> None:
 
 
 def _listed(path: Path) -> list[str]:
+    """The plain names that a manifest lists."""
     try:
-        return list(msgspec.json.decode(path.read_bytes())["files"])
-    except (msgspec.DecodeError, KeyError, TypeError):
+        names = list(msgspec.json.decode(path.read_bytes(), type=dict[str, Any])["files"])
+    except (msgspec.MsgspecError, KeyError, TypeError, ValueError, RecursionError):
         return []  # cut off while it was written: nothing had been moved then
+    return [name for name in names if isinstance(name, str) and is_plain(name)]
 
 
 def _move(name: str, source: Path, target: Path) -> None:
     """Move one file, if it is there. A manifest that was tampered with must not reach outside."""
     path = source / name
-    if not path.is_file() or source.resolve() not in path.resolve().parents:
+    if not is_plain(name) or any(
+        folder.is_symlink() for one in (source, target) for folder in _folders_to(one, name)
+    ):
+        return
+    try:
+        mode = path.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if not (stat.S_ISREG(mode) or (stat.S_ISLNK(mode) and not path.is_dir())):
         return
     (target / name).parent.mkdir(parents=True, exist_ok=True)
     reach("file.move", name)
@@ -151,26 +213,9 @@ def _move(name: str, source: Path, target: Path) -> None:
         path.parent.rmdir()
 
 
-def _lock(out: Path) -> int:
-    """The open lock file of `out`; the system gives it back when the process ends, however it ends."""
-    path = out / STAGING / "lock"
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.read(handle, 100).decode(errors="replace").strip()
-            os.close(handle)
-            raise EnvironmentFault(
-                f"{out}: another run is writing to this folder ({owner or 'just begun'}); "
-                "wait for it, or name another folder"
-            ) from None
-        if path.exists() and os.fstat(handle).st_ino == path.stat().st_ino:
-            os.truncate(handle, 0)
-            os.write(handle, f"process {os.getpid()} on {os.uname().nodename}\n".encode())
-            return handle
-        os.close(handle)  # of a run that ended in between
-        path.parent.mkdir(parents=True, exist_ok=True)
+def _folders_to(folder: Path, name: str) -> list[Path]:
+    """The folders between a folder and a file in it."""
+    return [folder / inner for inner in Path(name).parents if inner != Path()]
 
 
 def _files(folder: Path) -> list[Path]:

@@ -1,15 +1,17 @@
 """Places at which a test lets a run fail: named in the environment, and nothing where it is not set.
 
-SFTCLI_FAILPOINTS=manifest.moved=kill,shard.written@2=ENOSPC kills the process when it gets to
-`manifest.moved`, and has the second call of `shard.written` raise an OSError with that number. `stop` ends
-the process as SIGTERM does. What stands behind `:` is a part of the place's detail, such as a file name:
-shard.written:00003=kill.
+SFTCLI_FAILPOINTS=file.move=kill,file.sync@2=ENOSPC kills the process when it gets to `file.move`, and has the
+second call of `file.sync` raise an OSError with that number. `stop` ends the process as SIGTERM does, and
+`tell` writes the place to stderr; `*` is every place. What stands behind `:` is a part of the place's
+detail, such as a file name: split.written:00003=kill.
 """
 
 import errno
+import itertools
 import os
 import signal
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 VARIABLE = "SFTCLI_FAILPOINTS"
 
@@ -22,15 +24,16 @@ class _Failpoint:
     detail: str
     action: str
     at: int
-    calls: int = 0
+    calls: Iterator[int] = field(default_factory=lambda: itertools.count(1))  # told apart by threads too
 
     def reached(self, name: str, detail: str) -> None:
-        if name != self.name or self.detail not in detail:
+        if self.name not in (name, "*") or self.detail not in detail:
             return
-        self.calls += 1
-        if self.at not in (0, self.calls):
+        if self.at not in (0, next(self.calls)):
             return
-        if self.action == "kill":
+        if self.action == "tell":
+            os.write(2, f"failpoint {name} {detail}\n".encode())
+        elif self.action == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         elif self.action == "stop":
             os.kill(os.getpid(), signal.SIGTERM)

@@ -15,6 +15,8 @@ from sftcli.plan import STDIN
 from sftcli.report import SplitReport
 
 if TYPE_CHECKING:
+    from threading import Event
+
     from sftcli.config import Config
     from sftcli.sources import Sources
 
@@ -176,28 +178,31 @@ def refuse_unfinished(out: Path) -> None:
 
 def unfinished_run(out: Path) -> dict[str, Any] | None:
     """What a run into `out` that has not come to its end left in run.json; None where there is none."""
+    path = out / STAGING / RUN
     try:
-        return msgspec.json.decode((out / STAGING / RUN).read_bytes(), type=dict[str, Any])
+        return None if path.is_symlink() else msgspec.json.decode(manifest_bytes(path), type=dict[str, Any])
     except (OSError, ValueError, RecursionError):
         return None
 
 
-def input_facts(file: str, source: str | None) -> dict[str, Any]:
+def input_facts(file: str, source: str | None, stop: "Event | None" = None) -> dict[str, Any]:
     """The name, bytes and sha256 of an input; standard input and pipes have only their name.
 
-    `source` is the name of its source, where there are several.
+    `source` is the name of its source, where there are several. For `stop` see `file_facts`.
     """
     facts = {"file": file} if source is None else {"file": file, "source": source}
     if file == STDIN or not Path(file).is_file():  # a pipe can be read only once
         return facts
-    return {**facts, **file_facts(Path(file))}
+    return {**facts, **file_facts(Path(file), stop)}
 
 
-def file_facts(path: Path) -> dict[str, Any]:
-    """{"bytes": ..., "sha256": ...} of one file."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"bytes": path.stat().st_size, "sha256": digest}
+def file_facts(path: Path, stop: "Event | None" = None) -> dict[str, Any]:
+    """{"bytes": ..., "sha256": ...} of one file; of a part of it, where `stop` is set in the meantime."""
+    digest, buffer = hashlib.sha256(), memoryview(bytearray(1 << 18))
+    with path.open("rb", buffering=0) as file:
+        while (size := file.readinto(buffer)) and not (stop is not None and stop.is_set()):
+            digest.update(buffer[:size])
+    return {"bytes": path.stat().st_size, "sha256": digest.hexdigest()}
 
 
 def pretty_json(data: Mapping[str, Any]) -> bytes:

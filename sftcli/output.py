@@ -12,7 +12,7 @@ from sftcli.config import Config
 from sftcli.errors import OutputError, Reject
 from sftcli.layout import written_layout
 from sftcli.layout.said import columns_said
-from sftcli.manifest import MANIFEST, STAGING, pretty_json
+from sftcli.manifest import MANIFEST, STAGING, pretty_json, read_manifest
 from sftcli.plan import STDIN
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def check_output(out: Path, overwrite: bool) -> None:
         raise OutputError(
             f"{out}: already holds a dataset; pass --overwrite to replace it, or name another folder"
         )
+    read_manifest(out)  # which says what may be removed
 
 
 def write_side_files(

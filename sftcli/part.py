@@ -10,11 +10,12 @@ from pathlib import Path
 
 from sftcli.arrange.asked import needs_all_rows, sides
 from sftcli.arrange.sides import Given
+from sftcli.errors import EnvironmentFault
 from sftcli.manifest import file_facts
 from sftcli.output import reject_lines, shard_name
 from sftcli.progress import Progress
 from sftcli.report import SplitReport
-from sftcli.resume import input_state
+from sftcli.resume import changed, input_state
 from sftcli.sources import Part, Sources
 from sftcli.split import Budget, Processed, Watch, make_rows, process_split
 from sftcli.staging import Done, Staging
@@ -36,6 +37,8 @@ def process_part(part: Part, sources: Sources, staging: Staging, errand: Errand)
     aside, before = needs_all_rows(config), input_state(part.split.file)
     processed = (_put_aside if aside else _write_shards)(part, sources, staging, errand)
     paths = _aside_files(part, staging) if aside else _shard_files(part, sources, staging)
+    if input_state(part.split.file) != before:
+        raise EnvironmentFault(changed(part.split.file))
     done = Done(
         number=part.number,
         split=part.split,
@@ -54,6 +57,18 @@ def process_part(part: Part, sources: Sources, staging: Staging, errand: Errand)
         done.report.rejects.clear()
     staging.save(done, rejects)
     return done
+
+
+def is_whole(part: Part, done: Done, sources: Sources, staging: Staging) -> bool:
+    """Whether what a run before made of a split is all that is made of one."""
+    aside = needs_all_rows(sources.config)
+    if aside and not aside_folder(part, staging).is_dir():
+        return False
+    paths = _aside_files(part, staging) if aside else _shard_files(part, sources, staging)
+    made = {path.relative_to(staging.root).as_posix() for path in paths}
+    rejects = {staging.rejects_of(part.number).relative_to(staging.root).as_posix()}
+    shards = set() if aside else set(shard_names(part, sources))
+    return made == done.files.keys() - rejects and done.shards.keys() == shards
 
 
 def shard_names(part: Part, sources: Sources) -> dict[str, str]:

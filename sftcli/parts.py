@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from sftcli.errors import EnvironmentFault, SftcliError
-from sftcli.part import Errand, process_part
+from sftcli.part import Errand, is_whole, process_part
 from sftcli.progress import Progress, Step
 from sftcli.read.source import lines_before
 from sftcli.sources import Part, Sources
@@ -20,8 +20,12 @@ BudgetOf = Callable[[Part], Budget]  # what is left for a split, when those befo
 def done_before(sources: Sources, staging: Staging, tell: Progress | None) -> dict[int, Done]:
     """What an earlier run has done of this one, by the numbers of the splits; all else it made is removed."""
     on_error = sources.config.on_error
-    found = ((part.number, staging.finished(part.number, part.split, on_error)) for part in sources.parts())
-    kept = {number: done for number, done in found if done is not None}
+    found = ((part, staging.finished(part.number, part.split, on_error)) for part in sources.parts())
+    kept = {
+        part.number: done
+        for part, done in found
+        if done is not None and is_whole(part, done, sources, staging)
+    }
     if staging.has_work:
         staging.keep_only(kept.values())
     for done in kept.values():
@@ -51,7 +55,7 @@ def in_others(
 
     kept = done_before(sources, staging, tell)
     parts = {part.number: part for part in sources.parts()}
-    pool.begin(Spec.of(sources, staging, budget).encode())
+    pool.begin(Spec.of(sources, staging, budget, staging.share()).encode())
     blame = Blame(_place_in(parts), leaves_out=sources.config.on_error != "fail")
     results = pool.results([number for number in parts if number not in kept], blame, tell)
     ended: dict[int, SftcliError | None] = {}

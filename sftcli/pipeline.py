@@ -17,8 +17,10 @@ are packed, and a second pass takes them from there (see arrange).
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from sftcli.advice import advice, advice_on_validation, empty_sources
@@ -76,14 +78,14 @@ def prepare(
         raise OutputError(f"{out}: is a file; -o names a folder")
     check_inputs(out, inputs_of(config))
     left_out = _left_out(config)
-    with staged(out) as staging, ThreadPoolExecutor(1) as hasher:
+    with staged(out) as staging, _hasher() as facts_of:
         check_output(out, overwrite)
         sources = Sources(config, load_engines=pool is None)
         check_inputs(out, sources.files)  # and what patterns stand for
         asked = asked_of(sources)
         staging.begin(asked, command, resume)
         tell = progress(sources) if progress else None
-        inputs = hasher.submit(lambda: [input_facts(file, name) for file, name in sources.inputs()])
+        inputs = facts_of(sources)
         written = Written(sources, staging, max_errors, announce)
         parts = _parts(written, pool, tell)
         (_write_at_last if needs_all_rows(config) else _write_split_by_split)(written, parts)
@@ -97,10 +99,25 @@ def prepare(
             sources, written.engine, inputs.result(), written.shards, written.sides, written.total, files
         )
         check_inputs_unchanged(asked["inputs"], sources)
-        commit(staging.new, out, manifest)
+        commit(staging, manifest)
     warnings = [text for text in (staging.warning, *written.warnings, sources.warning, left_out) if text]
     warnings += empty_sources(sources.all)
     return _run_report(written, files, tuple(warnings), time.perf_counter() - started)
+
+
+@contextmanager
+def _hasher() -> Iterator[Callable[[Sources], "Future[list[dict[str, Any]]]"]]:
+    """A thread that hashes the inputs beside the run, and lets them be where the run ends before it."""
+    stop = Event()
+    with ThreadPoolExecutor(1) as pool:
+
+        def facts_of(sources: Sources) -> "Future[list[dict[str, Any]]]":
+            return pool.submit(lambda: [input_facts(file, name, stop) for file, name in sources.inputs()])
+
+        try:
+            yield facts_of
+        finally:
+            stop.set()
 
 
 def _parts(written: Written, pool: "Pool | None", tell: Progress | None) -> Iterator[tuple[Part, Done]]:

@@ -50,9 +50,12 @@ def check_inputs_unchanged(before: Mapping[str, Any], sources: "Sources") -> Non
     """Raise EnvironmentFault where an input is not what it was when the run began."""
     for file, now in input_states(sources).items():
         if before.get(file) != now:
-            raise EnvironmentFault(
-                f"{file}: changed while it was read; nothing was written: run again when nothing writes to it"
-            )
+            raise EnvironmentFault(changed(file))
+
+
+def changed(file: str) -> str:
+    """What is said of an input that is not what it was."""
+    return f"{file}: changed while it was read; nothing was written: run again when nothing writes to it"
 
 
 def differences(before: Asked, now: Asked) -> dict[str, list[str]]:
@@ -92,8 +95,9 @@ def _mapping(asked: Asked, key: str) -> Mapping[str, Any]:
 
 def _shown(before: object, now: object) -> str:
     if isinstance(before, Mapping) and isinstance(now, Mapping):
-        name = next(name for name in dict.fromkeys((*before, *now)) if before.get(name) != now.get(name))
-        return f"{name} {before.get(name)}, now {now.get(name)}"
+        for name in dict.fromkeys((*before, *now)):
+            if before.get(name) != now.get(name):
+                return f"{name} {before.get(name)}, now {now.get(name)}"
     return f"{before}, now {now}"
 
 

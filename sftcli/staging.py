@@ -7,12 +7,15 @@
     done/NNNNN   what became of a split whose files are whole, with their hashes
     old/         the dataset that is being replaced
 
-A split is done when its file in done/ is there and what it says of the split's files is so. What a
-crash has cut short is found by that and made again.
+A split is done when its file in done/ is there, whole by its own checksum, and what it says of the split's
+files is so. What a crash has cut short is found by that and made again. Nobody vouches for a staging folder
+that is there: no name in it leads outside, and a link is not followed but removed.
 """
 
+import hashlib
 import os
 import shutil
+import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -23,26 +26,33 @@ import msgspec
 import numpy as np
 
 from sftcli.arrange.sides import Given
-from sftcli.errors import BadRecordsError, EnvironmentFault, OutputError, SftcliError, TooManyBadError
+from sftcli.errors import (
+    BadRecordsError,
+    EnvironmentFault,
+    InternalError,
+    OutputError,
+    SftcliError,
+    TooManyBadError,
+)
 from sftcli.failpoints import reach
-from sftcli.manifest import RUN, STAGING, file_facts, pretty_json, unfinished_run
+from sftcli.lock import Lock
+from sftcli.manifest import MANIFEST, RUN, STAGING, file_facts, pretty_json, read_manifest, unfinished_run
 from sftcli.plan import Split
 from sftcli.report import SplitReport
 from sftcli.resume import Asked, differences, input_state
 
-_STOPPED = (BadRecordsError, TooManyBadError, EnvironmentFault)  # what a later run may do better
-
-
-_BAD_RECORDS = "bad records"
+# What a later run may do better; an OutputError after the work is of a folder that must be put in order.
+_STOPPED = (BadRecordsError, TooManyBadError, EnvironmentFault, OutputError)
+_INPUTS = "inputs"  # ended a run that a later one need not have the same of
 
 
 class Done(msgspec.Struct, kw_only=True):
     """What became of one split.
 
     `input` is the state of its file. `report` are the counts of what was read, `shards` those of the rows
-    of each shard by its side, `given` of all rows before packing. `files` maps the files that were made,
-    below the staging folder, to their bytes and sha256. `engine` encoded it; `warning` is why it was not the
-    fast one. `on_error` is what the run did with bad records.
+    of each shard by its side, `given` of all rows before packing. `files` maps the files that were made, that
+    of its bad records among them, below the staging folder, to their bytes and sha256. `engine` encoded it;
+    `warning` is why it was not the fast one. `on_error` is what the run did with bad records.
     """
 
     number: int
@@ -62,16 +72,25 @@ class Done(msgspec.Struct, kw_only=True):
 
 
 class Staging:
-    """The staging folder of `out`. `command` is what the user can enter again to go on."""
+    """The staging folder of `out`. `command` is what the user can enter again to go on.
 
-    def __init__(self, out: Path) -> None:
-        self.out, self.root = out, out / STAGING
+    `lock` is that of the folder, in the process that runs.
+    """
+
+    def __init__(self, out: Path, lock: Lock | None = None) -> None:
+        self.out, self.root, self.lock = out, out / STAGING, lock
         self.new, self.aside, self.done = self.root / "new", self.root / "aside", self.root / "done"
         self.has_work = self._begun = False
         self.command = ""
         self.warning: str | None = None
         self._note: dict[str, Any] = {}
         self._was_there = unfinished_run(out) is not None
+
+    def share(self) -> str:
+        """What other processes `join` with that write here too."""
+        if self.lock is None:
+            raise InternalError("the lock is shared by a process that does not have it")
+        return self.lock.share()
 
     def path_of(self, file: str) -> Path:
         """Where a file of the new dataset is made; its folder is there."""
@@ -101,13 +120,14 @@ class Staging:
     def _goes_on(self, before: Mapping[str, Any], asked: Asked, resume: bool | None) -> bool:
         """Whether the work of the run `before` is of use to this one.
 
-        Where bad records ended that one, its inputs may have been mended since: the splits of the others are.
+        Where its inputs ended that one, they may have been mended since: the splits of the others are.
         Other options then are no mistake either, but need other work.
         """
-        was = before.get("asked", {})
+        was = before.get("asked")
+        was = was if isinstance(was, dict) else {}
         different = differences(was, asked)
         told = "; ".join(different["options"] + different["inputs"])
-        if before.get("ended_by") == _BAD_RECORDS and not resume:
+        if before.get("ended_by") == _INPUTS and not resume:
             if different["options"]:
                 self.warning = (
                     f"begun anew, since what the last run into {self.out} has done is of no use: {told}"
@@ -121,19 +141,32 @@ class Staging:
             )
         return True
 
+    def remove_links(self) -> None:
+        """Remove what no run makes: links, pipes and the like. Old files keep their links: see commit."""
+        for root, folders, files in os.walk(self.root):
+            for name in (*folders, *files):
+                path = Path(root, name)
+                if not _is_ordinary(path):
+                    path.unlink()
+            if Path(root) == self.root and "old" in folders:
+                folders.remove("old")
+
     def clear(self) -> None:
         """Throw away all but the lock."""
         for name in ("new", "aside", "done"):
             shutil.rmtree(self.root / name, ignore_errors=True)
         (self.root / RUN).unlink(missing_ok=True)
-        self.has_work = False
+        self.has_work = self._was_there = False
 
     def save(self, done: Done, rejects: bytes) -> None:
         """Keep what became of a split whose files are written; `rejects` are its bad records as lines."""
         for name in done.files:
             reach("split.written", name)
+        path = self.rejects_of(done.number)
+        path.unlink(missing_ok=True)
         if rejects:
-            self.rejects_of(done.number).write_bytes(rejects)
+            path.write_bytes(rejects)
+            done.files[path.relative_to(self.root).as_posix()] = file_facts(path)
         _write_whole(self._path(done.number), _encode(done))
         reach("split.done", str(done.number))
 
@@ -147,26 +180,22 @@ class Staging:
             return None
         try:
             done = self.load(number)
-            same = all(file_facts(self.root / name) == facts for name, facts in done.files.items())
-        except (OSError, msgspec.MsgspecError):
+            same = all(
+                _is_own(name) and file_facts(self.root / name) == facts for name, facts in done.files.items()
+            )
+        except _UNREADABLE:
             return None
-        same &= done.split == split and done.input == input_state(split.file)
+        same &= done.number == number and done.split == split and done.input == input_state(split.file)
         return done if same and done.is_good_for(on_error) else None
 
     def keep_only(self, kept: Iterable[Done]) -> None:
         """Remove what is of none of these splits."""
-        dones = list(kept)
-        numbers = {done.number for done in dones}
-        for number in list(self._numbers()):
-            if number not in numbers:
-                self._path(number).unlink()
-        names = {name for done in dones for name in done.files}
-        for root, _, files in os.walk(self.root):
-            for file in files:
-                path = Path(root) / file
-                name = path.relative_to(self.root).as_posix()
-                if name.startswith(("new/", "aside/")) and name not in names:
-                    path.unlink()
+        names = {name for done in kept for name in (f"done/{done.number:05d}.json", *done.files)}
+        for folder in (self.new, self.aside, self.done):
+            for root, _, files in os.walk(folder):
+                for path in (Path(root, file) for file in files):
+                    if path.relative_to(self.root).as_posix() not in names:
+                        path.unlink()
 
     @contextmanager
     def scratch(self, number: int) -> Iterator[Path]:
@@ -180,30 +209,47 @@ class Staging:
     def rejects_of(self, number: int) -> Path:
         return self.done / f"{number:05d}.rejects"
 
+    def will_make(self, sha256: str) -> None:
+        """Note which manifest the commit that begins now puts into the folder in the end."""
+        self._note["makes"] = sha256
+        self._write_note()
+
+    def is_committed(self) -> bool:
+        """Whether the dataset that was made here is in its place."""
+        makes = (unfinished_run(self.out) or {}).get("makes")
+        if makes is None or not (self.out / MANIFEST).is_file():
+            return False
+        try:
+            return bool(read_manifest(self.out).get("sha256") == makes)
+        except SftcliError:
+            return False
+
     def _write_note(self) -> None:
         _write_whole(self.root / RUN, pretty_json(self._note))
 
-    def is_empty(self) -> bool:
-        """Whether no file of a dataset is in it."""
-        return not any(files for name in (self.new, self.aside) for _, _, files in os.walk(name))
-
     def outlasts(self, problem: BaseException) -> bool:
         """Whether a later run may go on after this one ended so."""
+        if self.is_committed():
+            return False
         if not self._begun:
             return self._was_there
         stopped = isinstance(problem, _STOPPED) or not isinstance(problem, SftcliError)
         if not (stopped and any(self._is_good(number) for number in self._numbers())):
             return False
-        if isinstance(problem, BadRecordsError | TooManyBadError):
+        if isinstance(problem, BadRecordsError | TooManyBadError) or self._inputs_changed():
             with suppress(OSError):
-                self._note["ended_by"] = _BAD_RECORDS
+                self._note["ended_by"] = _INPUTS
                 self._write_note()
         return True
+
+    def _inputs_changed(self) -> bool:
+        inputs = self._note["asked"]["inputs"]
+        return any(input_state(file) != state for file, state in inputs.items())
 
     def _is_good(self, number: int) -> bool:
         try:
             done = self.load(number)
-        except (OSError, msgspec.MsgspecError):
+        except _UNREADABLE:
             return False
         return not done.report.rejected or done.on_error != "fail"
 
@@ -217,6 +263,33 @@ class Staging:
                     yield int(path.stem)
 
 
+class _Sealed(msgspec.Struct):
+    """A Done as it is kept; a bit that a disk has turned in it would count otherwise."""
+
+    sha256: str
+    done: msgspec.Raw
+
+
+_UNREADABLE = (OSError, msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError)
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name from a file leads to a place below the folder that it is taken in, links apart."""
+    parts = name.split("/")
+    longest = max(len(part.encode(errors="replace")) for part in parts)
+    strange = {"", ".", ".."} & set(parts) or "\0" in name or longest > 255 or len(parts) > 9
+    return not strange and parts[0] != STAGING
+
+
+def _is_own(name: str) -> bool:
+    return is_plain(name) and name.startswith(("new/", "aside/", "done/"))
+
+
+def _is_ordinary(path: Path) -> bool:
+    mode = path.lstat().st_mode
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+
+
 def _write_whole(path: Path, raw: bytes) -> None:
     """A file that is there as a whole or not at all."""
     part = path.with_suffix(".part")
@@ -225,11 +298,15 @@ def _write_whole(path: Path, raw: bytes) -> None:
 
 
 def _encode(done: Done) -> bytes:
-    return msgspec.json.encode(done, enc_hook=lambda value: value.tolist())
+    raw = msgspec.json.encode(done, enc_hook=lambda value: value.tolist())
+    return msgspec.json.encode(_Sealed(hashlib.sha256(raw).hexdigest(), msgspec.Raw(raw)))
 
 
 def _decode(raw: bytes) -> Done:
-    return msgspec.json.decode(raw, type=Done, dec_hook=_hook)
+    sealed = msgspec.json.decode(raw, type=_Sealed)
+    if hashlib.sha256(sealed.done).hexdigest() != sealed.sha256:
+        raise msgspec.ValidationError("not what was written")
+    return msgspec.json.decode(sealed.done, type=Done, dec_hook=_hook)
 
 
 def _hook(kind: Any, value: Any) -> Any:

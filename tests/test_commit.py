@@ -63,11 +63,11 @@ def stop_at(step: int, monkeypatch: pytest.MonkeyPatch, problem: BaseException) 
 
 
 def steps(files: tuple[str, str], out: Path) -> int:
-    """How many files a run over an old dataset moves: two notes in .staging, all old ones, all new ones."""
+    """How many files a run over an old dataset moves: three notes in .staging, all old ones, all new ones."""
     make(files[0], out)
     count = len(tree(out))
     make(files[1], out, overwrite=True)
-    return 2 + count + len(tree(out))
+    return 3 + count + len(tree(out))
 
 
 def test_a_disk_that_fails_at_any_step_leaves_the_old_dataset(files: tuple[str, str], tmp_path: Path) -> None:

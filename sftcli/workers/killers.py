@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sftcli.errors import EnvironmentFault
-from sftcli.workers.messages import Do, Try
+from sftcli.workers.messages import OUT_OF_MEMORY, Do, Try
 
 _MOST_DEADLY = 20  # records of a split, after which it is taken for the machine's fault
 Place = Callable[[int, int, int], str]  # of a split's number and its lines from and to, as file:line
@@ -71,6 +71,8 @@ def _killed(how: int | None) -> str:
 
 
 def _how(code: int | None) -> str:
+    if code == OUT_OF_MEMORY:
+        return "out of memory"
     if code is not None and code >= 0:
         return f"ended (exit code {code})"
     signal = "" if code is None else f" by signal {-code}"

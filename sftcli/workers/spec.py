@@ -18,7 +18,8 @@ class Spec(msgspec.Struct, frozen=True):
     """A run as another process does it.
 
     `tokenizer` are the tokenizer's files by name, before they are extended. `fatal` and `kept` are those of
-    each split's Budget. `owner` is who shares the lock of `out`. `input_bytes` decides whether the fast engine is worth its loading.
+    each split's Budget. `owner` is who shares the lock of `out`. `input_bytes` decides whether the fast
+    engine is worth its loading.
     """
 
     config: Config

@@ -1,5 +1,6 @@
 """The other process: does splits one after another as it is told to."""
 
+import os
 from dataclasses import replace
 from typing import BinaryIO
 
@@ -12,6 +13,7 @@ from sftcli.sources import Sources
 from sftcli.split import Budget, Watch, process_split
 from sftcli.staging import Staging
 from sftcli.workers.messages import (
+    OUT_OF_MEMORY,
     At,
     Begin,
     Do,
@@ -45,6 +47,8 @@ class Worker:
                 self._try(order)
         except BrokenPipeError:
             raise
+        except MemoryError:  # as where the system kills it: the record that takes it all is found
+            os._exit(OUT_OF_MEMORY)
         except BaseException as problem:  # it is raised where somebody can handle it
             send(self._pipe, Failed.of(problem))
 
