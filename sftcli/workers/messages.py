@@ -9,6 +9,7 @@ import msgspec
 from sftcli import errors
 from sftcli.errors import EnvironmentFault, FileError, InternalError, SftcliError
 
+OUT_OF_MEMORY = 12  # the exit code of a process that could get no more
 _SIZE = struct.Struct("<Q")
 
 
@@ -84,8 +85,6 @@ class Failed(msgspec.Struct, tag=True):
         trace = "".join(traceback.format_exception(problem))
         if isinstance(problem, FileError):
             return cls("FileError", str(problem), problem.code, problem.line, problem.column, trace)
-        if isinstance(problem, MemoryError):
-            return cls("EnvironmentFault", "out of memory", trace=trace)
         if isinstance(problem, OSError):
             place = f"{problem.filename}: " if isinstance(problem.filename, str) else ""
             return cls("EnvironmentFault", f"{place}{problem.strerror or problem}", trace=trace)
