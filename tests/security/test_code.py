@@ -21,6 +21,7 @@ SPEAKS = {"socket", "ssl", "http", "urllib", "requests", "httpx", "aiohttp", "ft
 # Where each of these stands, and why that is no danger.
 ALLOWED = {
     ("cli/pager.py", "subprocess"): "the user's own pager, named by PAGER, without a shell",
+    ("workers/pool.py", "subprocess"): "this Python, with sftcli's own module, without a shell",
     ("validate/forked.py", "pickle"): "results of our own forked processes, over pipes that no other one has",
 }
 
