@@ -37,8 +37,10 @@ from sftcli.write import Write, open_shard
 Kept = Callable[[npt.NDArray[np.bool_]], None]  # told of a block's rows, in order, whether each is kept
 
 # Parsed and rendered before they can be encoded, as while the engine is loading; or encoded before
-# they can be written. Bounds the memory: a block of 1 MiB takes some 8 MB on its way.
+# they can be written. Bounds the memory: a block of 1 MiB takes some 8 MB on its way. A block of one
+# huge record counts for as many as it has of their bytes, or of their tokens.
 _BLOCKS_AHEAD = 48
+_BYTES, _TOKENS = 20, 18  # powers of two: what an ordinary block holds
 _DEADLY = RecordError("kills_process", "two processes that read this record were killed", column=1)
 
 
@@ -203,6 +205,10 @@ def make_rows(
     last two are work outside Python for the most part.
     """
     done = _Encoded(write)
+
+    def put(rows: Rows) -> None:
+        writing.put(done.write, rows, weight=max(1, len(rows.ids) >> _TOKENS))
+
     bad, ahead = 0, _BLOCKS_AHEAD if watch is None else 0
     blocks = run.blocks(split) if watch is None else watch.blocks(run.blocks(split))
     with bulk_work() as collect, InOrder(ahead) as writing, InOrder(ahead) as encoding:
@@ -215,14 +221,14 @@ def make_rows(
                 runs = run.engines.builder.build(rows, lines)
                 runs = replace(runs, carried=carried_of(rows, lines, block, run.job))
                 encode = partial(_encode_block, runs, run=run, report=report, bad_kept=budget.kept)
-                put = partial(writing.put, done.write)
                 if judged:
                     # At once: which rows are bad decides how far the split is read.
                     refuse = partial(refuse_rows, rows, runs, block, run, report, budget.kept)
                     encode(block, write=put, kept=kept, refuse=refuse)
                 else:
                     # Only the block's place goes along: its lines are done with.
-                    encoding.put(partial(encode, write=put, kept=kept), block.head(0))
+                    task = partial(encode, write=put, kept=kept)
+                    encoding.put(task, block.head(0), weight=max(1, block.width >> _BYTES))
             if progress is not None:
                 progress(Step(block.width, done.taken(), report.rejected.total() - bad))
                 bad = report.rejected.total()

@@ -1,41 +1,53 @@
-"""Side by side in one process: how many threads, calls in order on another, a collector out of the way."""
+"""Side by side in one process: calls in order on another thread, a collector out of the way."""
 
 import gc
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+from sftcli.cores import cores
+
 _COLLECT_EVERY = 256  # blocks
 
 
-def cores() -> int:
-    """How many threads of this process can run at once."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class InOrder:
-    """A thread that makes calls one after another, with at most `ahead` of them waiting.
+    """A thread that makes calls one after another, with at most `ahead` of them waiting, by their weights.
 
-    None ahead is no thread: each call is made at once. Leaving the context waits for the calls that are
-    left, or drops them where an error ends it.
+    None ahead is no thread: each call is made at once. So it is on one core as soon as a first call is
+    done, which may have waited for something: threads that take turns there only hold each other up.
+    Leaving the context waits for the calls that are left, or drops them where an error ends it.
     """
 
     def __init__(self, ahead: int) -> None:
         self._pool = ThreadPoolExecutor(1)
-        self._waiting: deque[Future[None]] = deque()
-        self._ahead = ahead
+        self._waiting: deque[tuple[Future[None], int]] = deque()
+        self._ahead, self._weight = ahead, 0
+        self._at_once = ahead == 0
+        self._one_core = cores() == 1
 
-    def put(self, function: Callable[..., None], *args: Any) -> None:
-        """Queue a call. Raises what an earlier call raised."""
-        if not self._ahead:
+    def put(self, function: Callable[..., None], *args: Any, weight: int = 1) -> None:
+        """Queue a call, which counts for `weight` ordinary ones. Raises what an earlier call raised."""
+        if self._one_core and self._waiting and self._waiting[0][0].done():
+            self._at_once = True
+        if self._at_once:
+            self._take_all()
             function(*args)
             return
-        self._waiting.append(self._pool.submit(function, *args))
-        while self._waiting and (len(self._waiting) > self._ahead or self._waiting[0].done()):
-            self._waiting.popleft().result()
+        self._waiting.append((self._pool.submit(function, *args), weight))
+        self._weight += weight
+        while self._weight > self._ahead or (self._waiting and self._waiting[0][0].done()):
+            self._take()
+
+    def _take_all(self) -> None:
+        while self._waiting:
+            self._take()
+
+    def _take(self) -> None:
+        call, weight = self._waiting.popleft()
+        self._weight -= weight
+        call.result()
 
     def __enter__(self) -> "InOrder":
         return self
@@ -43,8 +55,7 @@ class InOrder:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
-                while self._waiting:
-                    self._waiting.popleft().result()
+                self._take_all()
         finally:
             self._pool.shutdown(cancel_futures=True)
 

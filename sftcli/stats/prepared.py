@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from sftcli.batch import IGNORE, true_counts
+from sftcli.cores import cores
 from sftcli.errors import EnvironmentFault, OutputError
 from sftcli.layout import Layout as Shape
 from sftcli.manifest import MANIFEST
 from sftcli.prepared import Facts, facts_in, own_tokenizer
 from sftcli.stats.count import RowCounts, count_values
 from sftcli.stats.measure import Layout, Measured, Reason
-from sftcli.threads import cores
 from sftcli.view.aligned import Aligned, aligned, documents_of, needed
 from sftcli.view.layouts import layout_in
 from sftcli.view.shards import OpenShards, Shard

@@ -7,6 +7,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from sftcli.config import Config
+from sftcli.cores import cores
 from sftcli.errors import FileError
 from sftcli.findings.finding import Findings
 from sftcli.plan import STDIN, Split, plan_splits
@@ -148,8 +149,3 @@ class _Task:
             there = [index for index, line in enumerate(block.lines) if not is_blank(line)]
             self.limit = max(0, left - len(there))
             yield block if len(there) <= left else block.head(there[left])
-
-
-def cores() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

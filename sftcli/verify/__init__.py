@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from sftcli.cores import cores
 from sftcli.errors import OutputError, UsageError
 from sftcli.findings.finding import Finding, Findings
 from sftcli.findings.message import counted
 from sftcli.manifest import MANIFEST
 from sftcli.prepared import Facts
 from sftcli.rules.folder import RULES
-from sftcli.threads import cores
 from sftcli.verify.facts import check_sums, read_facts, require_manifest
 from sftcli.verify.files import check_file, check_links, check_strays, check_tokenizer
 from sftcli.verify.inputs import check_inputs

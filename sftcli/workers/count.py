@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sftcli.config import Config
+from sftcli.cores import cores
 from sftcli.errors import SftcliError
 from sftcli.fastload import local_json
 from sftcli.plan import Split, bytes_of, plan_splits, size_of
-from sftcli.threads import cores
 
 if TYPE_CHECKING:
     from sftcli.workers.pool import Pool

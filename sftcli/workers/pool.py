@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import BinaryIO
 
+from sftcli.cores import SHARE, cores
 from sftcli.errors import EnvironmentFault, SftcliError
 from sftcli.progress import NOTHING, Progress, Step
-from sftcli.threads import cores
 from sftcli.workers.killers import Blame, Task
 from sftcli.workers.messages import (
     Answer,
@@ -134,7 +134,8 @@ class Pool:
         self._processes.append(self._start())
 
     def _start(self) -> _Process:
-        environment = {**os.environ, "RAYON_NUM_THREADS": str(max(1, cores() // self._count))}
+        share = str(max(1, cores() // self._count))
+        environment = {**os.environ, SHARE: share, "RAYON_NUM_THREADS": share}
         popen = subprocess.Popen(
             [sys.executable, "-P", "-c", _START, json.dumps(sys.path)],
             stdin=subprocess.PIPE,
