@@ -48,13 +48,16 @@ format: $(VENV)/installed-dev
 docs: $(VENV)/installed-dev
 	$(BIN)/python docs/make.py
 
-# sftcli beside what people use instead, in one run: some twenty minutes on two cores, into out/bench.md.
-# CORPUS=FILE, TOKENIZER=FOLDER, BENCH='--megabytes 4' (and what else bench.py --help tells). TRL and axolotl
-# are left out where they cannot be installed.
+# sftcli beside what people use instead, in one run: some twenty minutes on two cores. CORPUS=FILE,
+# TOKENIZER=FOLDER, MEGABYTES=48,400, RUNS=3, and PAGE= where the result goes (see docs/bench.md). TRL and
+# axolotl are left out where they cannot be installed.
+PAGE ?= out/bench.md
+
 bench: $(VENV)/installed-dev
 	-$(MAKE) --no-print-directory $(VENV)/installed-trainers
 	-sh tests/trainers/readers/install.sh $(BIN)/python .readers axolotl
-	$(BIN)/python tests/bench/bench.py $(BENCH)
+	$(BIN)/python tests/bench/bench.py --output $(PAGE) \
+	    $(if $(MEGABYTES),--megabytes $(MEGABYTES)) $(if $(RUNS),--runs $(RUNS))
 
 # How full packed rows get, and how long that takes, beside TRL's packing.
 bench-packing: $(VENV)/installed-dev

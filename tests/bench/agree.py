@@ -94,7 +94,9 @@ def compare(corpus: Path, tokenizer: Path, ours: Output, theirs: Output, step: i
     if not unequal:
         return agreement
     left, right = read_rows(ours, unequal), read_rows(theirs, [row * step for row in unequal])
-    reasons = {row: TAIL if trains_on(left[row], right[row * step]) else "unexplained" for row in unequal}
+    reasons = {
+        row: TAIL if trains_the_tail(left[row], right[row * step]) else "unexplained" for row in unequal
+    }
     open_ones = [row for row in unequal if reasons[row] == "unexplained"]
     records = read_records(corpus, [row * step for row in open_ones[:EXPLAINED]])
     judge = load_tokenizer(tokenizer) if records else None
@@ -107,7 +109,7 @@ def compare(corpus: Path, tokenizer: Path, ours: Output, theirs: Output, step: i
     return agreement
 
 
-def trains_on(ours: Row, theirs: Row) -> bool:
+def trains_the_tail(ours: Row, theirs: Row) -> bool:
     """Whether the ids are equal, and the baseline trains what ours masks at the end of the row."""
     if not np.array_equal(ours["input_ids"], theirs["input_ids"]):
         return False

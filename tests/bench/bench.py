@@ -181,9 +181,12 @@ def judge(race: Race, tokenizer: Path, folder: Path) -> tuple[dict[str, Output],
     if "by-hand" in race.outputs and race.rows_agree:
         for c in race.everyone:
             if c.out and c.key != "by-hand" and not c.other_rows:
+                ours, by_hand = race.outputs[c.key], race.outputs["by-hand"]
                 step = race.corpus.step if c.input == "sample" else 1
-                both = race.outputs[c.key], race.outputs["by-hand"]
-                agreements[c.key] = compare(race.corpus.plain, tokenizer, *both, step)
+                like = next((k for k in agreements if race.outputs[k].digests == ours.digests), None)
+                agreements[c.key] = (
+                    agreements[like] if like else compare(race.corpus.plain, tokenizer, ours, by_hand, step)
+                )
     return {key: replace(output, digests=[]) for key, output in race.outputs.items()}, agreements
 
 

@@ -19,16 +19,8 @@ LARGE = 100_000_000  # of more than so many bytes, what takes minutes is run onc
 HERE = Path(__file__).parent
 TRL_NEEDS = "import torch, accelerate; from trl import SFTTrainer"
 ROLE, ONE_CORE_ENCODING = "role", "encode"
-KEYS = [
-    "processes",
-    "prompt",
-    "jinja",
-    "gz",
-    "by-hand",
-    "trl",
-    "axolotl",
-    "encode-all",
-]  # that may be skipped
+# Those that may be left out; the others are needed for the figures of all.
+KEYS = ["processes", "prompt", "jinja", "gz", "by-hand", "trl", "axolotl", "encode-all"]
 
 
 class Axolotl(NamedTuple):
@@ -38,8 +30,9 @@ class Axolotl(NamedTuple):
 
 @dataclass
 class Contender:
-    """A command with {input}, {tokenizer}, {out}, {arrow} and {name} to fill in: `input` says which input.
+    """A command with {input}, {tokenizer}, {out} and {arrow} (what was written as Arrow) to fill in.
 
+    `input` is the form of the corpus that it reads, and `writes` the format that it writes.
     Where `tells_seconds`, its last line is JSON with the seconds that count. `rounds` bounds how often it
     runs, and `out` is where its rows are (none: it makes none). `other_rows` cannot equal the others'.
     """
