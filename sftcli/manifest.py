@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,10 @@ STAGING = ".staging"  # the folder in the output in which it is made
 RUN = "run.json"  # in there: what is made, and by which command
 FORMAT_VERSION = 1
 _MOST_BYTES = 256 << 20  # a million shards and more
+# Delete, C1 controls, what takes no room, marks of direction, separators of lines, halves of characters.
+_UNSAFE = re.compile(
+    "[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]"
+)
 _NOT_WRITTEN = ("output", "num_proc")
 _LIBRARIES = ("fastokens", "jinja2", "msgspec", "pyarrow", "tokenizers")
 _FOR_NEAR = ("rensa",)  # which finds what near duplicates are looked for among
@@ -207,4 +212,10 @@ def file_facts(path: Path, stop: "Event | None" = None) -> dict[str, Any]:
 
 def pretty_json(data: Mapping[str, Any]) -> bytes:
     """A JSON file for people to read."""
-    return json.dumps(data, indent=2, ensure_ascii=False).encode() + b"\n"
+    return safe_json(data, indent=2) + b"\n"
+
+
+def safe_json(data: Mapping[str, Any], indent: int | None = None) -> bytes:
+    """JSON with what a terminal would act on, or cannot show, as escapes."""
+    text = json.dumps(data, indent=indent, ensure_ascii=False)
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()

@@ -1,7 +1,6 @@
 """The output folder: what may be written where, and the files beside the shards."""
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +11,9 @@ from sftcli.config import Config
 from sftcli.errors import OutputError, Reject
 from sftcli.layout import written_layout
 from sftcli.layout.said import columns_said
-from sftcli.manifest import MANIFEST, STAGING, pretty_json, read_manifest
+from sftcli.manifest import MANIFEST, STAGING, pretty_json, read_manifest, safe_json
 from sftcli.plan import STDIN
+from sftcli.view.cells import one_line
 
 if TYPE_CHECKING:
     from sftcli.sources import Sources
@@ -117,7 +117,7 @@ def reject_lines(rejects: Sequence[Reject]) -> bytes:
             "message": reject.message,
             "raw": reject.raw.decode("utf-8", "backslashreplace"),
         }
-        lines.append(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+        lines.append(safe_json(entry) + b"\n")
     return b"".join(lines)
 
 
@@ -145,8 +145,8 @@ def dataset_card(rows: int, sources: "Sources", digest: str) -> str:
     lines += [
         "# Masked training rows",
         "",
-        f"{rows:,} rows made by sftcli with the template `{sources.template}` and the tokenizer "
-        f"`{sources.tokenizer.name}`:",
+        f"{rows:,} rows made by sftcli with the template {_code(sources.template)} and the tokenizer "
+        f"{_code(sources.tokenizer.name)}:",
         "",
         *columns_said(written_layout(sources.run.job)),
         "",
@@ -156,3 +156,9 @@ def dataset_card(rows: int, sources: "Sources", digest: str) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _code(name: str) -> str:
+    """A name as code in Markdown, which nothing in it can end."""
+    shown = one_line(name).replace("`", "'")
+    return f"`{shown}`"

@@ -158,12 +158,10 @@ def test_files_beside_the_rows_hold_the_text_as_it_is(sftcli_here: Here) -> None
     assert json.loads(manifest)["inputs"][0]["file"] == NAME
 
 
-@pytest.mark.xfail(strict=True, reason="JSON leaves C1 controls, bidi marks and line separators as they are")
 def test_files_beside_the_rows_can_be_shown_in_a_terminal(sftcli_here: Here) -> None:
     assert [unsafe(text) for text in quarantined(sftcli_here)] == [set(), set(), set()]
 
 
-@pytest.mark.xfail(strict=True, reason="the dataset card takes the tokenizer's name as it is")
 @pytest.mark.parametrize("name", ["tk`<script>", "tk\n# Forged", "tk\x1b[31m", "tk` [a](javascript:b)"])
 def test_a_dataset_card_is_not_written_by_a_name(sftcli_here: Here, name: str) -> None:
     shutil.copytree(Path(sftcli.__file__).parent / "data" / "demo", name)
