@@ -27,9 +27,7 @@ RUN = "run.json"  # in there: what is made, and by which command
 FORMAT_VERSION = 1
 _MOST_BYTES = 256 << 20  # a million shards and more
 # Delete, C1 controls, what takes no room, marks of direction, separators of lines, halves of characters.
-_UNSAFE = re.compile(
-    "[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]"
-)
+_UNSAFE = re.compile("[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]")
 _NOT_WRITTEN = ("output", "num_proc")
 _LIBRARIES = ("fastokens", "jinja2", "msgspec", "pyarrow", "tokenizers")
 _FOR_NEAR = ("rensa",)  # which finds what near duplicates are looked for among
