@@ -83,6 +83,13 @@ def test_a_command_that_fails_is_an_error_with_what_it_said(bench: SimpleNamespa
         )
 
 
+def test_what_a_contender_tells_is_found_among_what_libraries_print(bench: SimpleNamespace) -> None:
+    log = 'Map: 100%\n{"seconds": 1.5, "cpu_seconds": 2.5}\n  warning\n'
+    assert bench.bench.told_seconds(log) == {"seconds": 1.5, "cpu_seconds": 2.5}
+    with pytest.raises(bench.measure.CommandFailedError, match=r"told no seconds:\nKilled"):
+        bench.bench.told_seconds("Killed\n")
+
+
 def test_a_corpus_is_cut_or_repeated_to_its_size(bench: SimpleNamespace, tmp_path: Path) -> None:
     base = tmp_path / "base.jsonl"
     record = b'"' + b"x" * 299_997 + b'"'

@@ -170,8 +170,16 @@ def one_run(contender: Contender, corpus: Corpus, tokenizer: Path, folder: Path)
         env |= {"TMPDIR": scratch, "HF_DATASETS_CACHE": scratch}
         usage = run(argv, cwd=CHECKOUT, env=env, log=log)
     if contender.tells_seconds:
-        usage = replace(usage, **json.loads(log.read_text(errors="replace").splitlines()[-1]))
+        return replace(usage, **told_seconds(log.read_text(errors="replace")))
     return usage
+
+
+def told_seconds(log: str) -> dict[str, float]:
+    """What a contender says of itself, in a line of its own; libraries may print after it."""
+    told = [line for line in log.splitlines() if line.startswith('{"seconds": ')]
+    if not told:
+        raise CommandFailedError(f"it told no seconds:\n{log[-1000:]}")
+    return json.loads(told[-1])
 
 
 def judge(race: Race, tokenizer: Path, folder: Path) -> tuple[dict[str, Output], dict[str, Agreement]]:

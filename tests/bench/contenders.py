@@ -33,8 +33,8 @@ class Contender:
     """A command with {input}, {tokenizer}, {out} and {arrow} (what was written as Arrow) to fill in.
 
     `input` is the form of the corpus that it reads, and `writes` the format that it writes.
-    Where `tells_seconds`, its last line is JSON with the seconds that count. `rounds` bounds how often it
-    runs, and `out` is where its rows are (none: it makes none). `other_rows` cannot equal the others'.
+    Where `tells_seconds`, it prints JSON with the seconds that count. `rounds` bounds how often it runs,
+    and `out` is where its rows are (none: it makes none). `other_rows` cannot equal the others'.
     """
 
     key: str

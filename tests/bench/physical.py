@@ -39,10 +39,11 @@ class Clock:
 
 def encode(corpus: str, tokenizer: str, template: str) -> Clock:
     """fastokens on the texts of the rendered records, block after block as in a run."""
+    from sftcli.blocks import render_block
+    from sftcli.budget import Budget
     from sftcli.fastload import begin_loading
     from sftcli.report import SplitReport
     from sftcli.run import Run
-    from sftcli.split import Budget, render_block
     from sftcli.threads import bulk_work
 
     run = Run(Config(inputs=[corpus], tokenizer=tokenizer, template=template, record_format="alpaca"))
