@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sftcli.arrange.asked import needs_all_rows, sides
 from sftcli.arrange.sides import Given
+from sftcli.budget import Budget, Watch
 from sftcli.errors import EnvironmentFault
 from sftcli.manifest import file_facts
 from sftcli.output import reject_lines, shard_name
@@ -17,7 +18,7 @@ from sftcli.progress import Progress
 from sftcli.report import SplitReport
 from sftcli.resume import changed, input_state
 from sftcli.sources import Part, Sources
-from sftcli.split import Budget, Processed, Watch, make_rows, process_split
+from sftcli.split import Processed, make_rows, process_split
 from sftcli.staging import Done, Staging
 from sftcli.write_npy import files_of
 

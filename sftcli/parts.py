@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from sftcli.budget import Budget
 from sftcli.errors import EnvironmentFault, SftcliError
 from sftcli.part import Errand, is_whole, process_part
 from sftcli.progress import Progress, Step
 from sftcli.read.source import lines_before
 from sftcli.sources import Part, Sources
-from sftcli.split import Budget
 from sftcli.staging import Done, Staging
 
 if TYPE_CHECKING:

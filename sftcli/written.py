@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from sftcli.advice import nothing_to_write
+from sftcli.budget import Budget
 from sftcli.config import Config
 from sftcli.errors import BadRecordsError, ConfigError, DataError, TooManyBadError
 from sftcli.parse.detect import of_another_format
 from sftcli.report import SplitReport
 from sftcli.sources import Part, Sources
-from sftcli.split import Budget
 from sftcli.staging import Done, Staging
 
 

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sftcli.batch import Rows, TokenBatch
+from sftcli.blocks import render_record
 from sftcli.config import load_config
 from sftcli.conversation import Conversation, Message, Role
 from sftcli.encode import encode_runs
@@ -31,7 +32,6 @@ from sftcli.read import LineBlock
 from sftcli.render import render_chat
 from sftcli.rows import carried_of, to_rows
 from sftcli.runs import RunBuilder
-from sftcli.split import render_record
 from sftcli.templates import RoleTemplate, load_template
 from sftcli.tokenizer import Tokenizer, load_tokenizer
 

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from sftcli.budget import Budget
 from sftcli.config import Config
 from sftcli.conversation import Conversation
 from sftcli.job import Job
@@ -16,7 +17,7 @@ from sftcli.progress import Progress
 from sftcli.rendered import Rendered
 from sftcli.report import SplitReport
 from sftcli.run import Run
-from sftcli.split import Budget, read_split
+from sftcli.split import read_split
 from sftcli.stats.count import RowCounts
 from sftcli.stats.measure import Layout, Measured, Reason, Turns
 

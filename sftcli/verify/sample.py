@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sftcli.batch import IGNORE, TokenBatch
+from sftcli.blocks import fit_rows, refuse_rows, render_block
+from sftcli.budget import Budget
 from sftcli.config import Config
 from sftcli.encode import encode_runs
 from sftcli.errors import DataError
@@ -19,7 +21,6 @@ from sftcli.read import LineBlock
 from sftcli.report import LEFT_OUT, SplitReport
 from sftcli.run import Run
 from sftcli.sources import Sources
-from sftcli.split import Budget, fit_rows, refuse_rows, render_block
 from sftcli.verify.again import cannot, config_of, versions
 from sftcli.verify.made import Made, keys_of, look_in_stream, unpadded
 from sftcli.view.aligned import Lists

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from msgspec.structs import replace as replace_fields
 
+from sftcli.blocks import render_record
 from sftcli.config import Config
 from sftcli.encode import encode_runs
 from sftcli.engine import ReferenceEngine
@@ -24,7 +25,6 @@ from sftcli.run import Run
 from sftcli.runs import RunBuilder
 from sftcli.sources import Source as Given
 from sftcli.sources import Sources
-from sftcli.split import render_record
 from sftcli.threads import bulk_work
 from sftcli.view.facts import facts_of, weights_of
 from sftcli.view.find import id_readings, id_text

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import msgspec
 
+from sftcli.budget import Budget
 from sftcli.config import Config
 from sftcli.crosscheck import Engines
 from sftcli.job import open_tokenizer
 from sftcli.lock import join
 from sftcli.run import Told
 from sftcli.sources import Handed, Sources
-from sftcli.split import Budget
 from sftcli.staging import Staging
 
 

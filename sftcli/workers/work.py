@@ -5,12 +5,13 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from sftcli.arrange.asked import TRAIN
+from sftcli.budget import Budget, Watch
 from sftcli.errors import InternalError
 from sftcli.failpoints import reach
 from sftcli.part import Errand, process_part
 from sftcli.progress import Step
 from sftcli.sources import Sources
-from sftcli.split import Budget, Watch, process_split
+from sftcli.split import process_split
 from sftcli.staging import Staging
 from sftcli.workers.messages import (
     OUT_OF_MEMORY,
