@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -186,6 +187,22 @@ def test_the_table_is_of_medians_and_rates(bench: SimpleNamespace, tmp_path: Pat
     ]
     assert race.is_as_it_should_be
     race.outputs["trl"].rows = 2
+    assert not race.is_as_it_should_be
+
+
+def test_contenders_that_wrote_the_same_are_told_together(bench: SimpleNamespace, tmp_path: Path) -> None:
+    plain = tmp_path / "data.jsonl"
+    plain.write_text("{}\n")
+    race = bench.tables.Race(bench.corpus.Corpus(plain), [], 3)
+    race.outputs = {key: bench.agree.Output([], rows=3) for key in ("role", "arrow", "trl", "jinja")}
+    odd = bench.agree.Agreement(equal=2, differing=Counter(unexplained=1), first="row 1, unexplained; ...")
+    race.agreements = dict.fromkeys(("role", "arrow", "jinja"), bench.agree.Agreement(equal=3)) | {"trl": odd}
+    assert bench.tables.verdict(race) == [
+        "- each wrote one row for each of its records",
+        "- role, arrow, jinja: all 3 rows equal those made by hand, ids and labels",
+        "- trl: 2 of 3 rows equal those made by hand, ids and labels\n"
+        "  - 1 differ: unexplained\n  - for example row 1, unexplained; ...",
+    ]
     assert not race.is_as_it_should_be
 
 

@@ -57,8 +57,9 @@ class Race:
 
 def page(races: Sequence[Race], described: str, tokenizer: str, runs: int) -> str:
     """The whole result; `described` is the machine."""
-    inputs = "; ".join(f"{r.corpus.name}: {r.records:,} records" for r in races)
-    lines = [f"{described}.", "", f"Tokenizer {tokenizer}. {inputs}. Median of {runs} runs.", ""]
+    inputs = "; ".join(f"{race.corpus.name}: {race.records:,} records" for race in races)
+    times = "One run" if runs == 1 else f"Median of {runs} runs"
+    lines = [f"{described}.", "", f"Tokenizer {tokenizer}. {inputs}. {times}.", ""]
     lines += [row(HEAD), row(["---", *["---:"] * (len(HEAD) - 1)])]
     for race in races:
         lines += table_rows(race)
@@ -121,17 +122,18 @@ def verdict(race: Race) -> list[str]:
         counts = {key: output.rows for key, output in race.outputs.items()}
         return [f"- ROWS DIFFER: {race.records:,} records were read, {counts} were written"]
     lines = ["- each wrote one row for each of its records"]
-    same = [key for key, found in race.agreements.items() if not found.differing]
-    if same:
-        lines.append(f"- all rows equal those made by hand, ids and labels: {', '.join(same)}")
+    alike: dict[str, list[str]] = {}
     for key, found in race.agreements.items():
-        if found.differing:
-            lines.append(
-                f"- {key}: {found.equal:,} of {race.outputs[key].rows:,} rows equal those made by hand"
-            )
-            lines += [f"  - {count:,} differ: {reason}" for reason, count in found.differing.items()]
-            lines.append(f"  - for example {found.first}")
-    return lines
+        alike.setdefault(said_of(found, race.outputs[key].rows), []).append(key)
+    return lines + [f"- {', '.join(keys)}: {said}" for said, keys in alike.items()]
+
+
+def said_of(found: Agreement, rows: int) -> str:
+    if not found.differing:
+        return f"all {rows:,} rows equal those made by hand, ids and labels"
+    reasons = [f"  - {count:,} differ: {reason}" for reason, count in found.differing.items()]
+    equal = f"{found.equal:,} of {rows:,} rows equal those made by hand, ids and labels"
+    return "\n".join([equal, *reasons, f"  - for example {found.first}"])
 
 
 def machine(libraries: Sequence[str]) -> str:
