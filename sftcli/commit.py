@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from sftcli.errors import EnvironmentFault, OutputError
+from sftcli.errors import EnvironmentFault, OutputError, TooManyBadError
 from sftcli.failpoints import reach
 from sftcli.lock import LOCK, Lock
 from sftcli.manifest import MANIFEST, STAGING, file_facts, pretty_json, read_manifest
@@ -53,7 +53,7 @@ def staged(out: Path) -> Iterator[Staging]:
             yield staging
     except BaseException as problem:
         keep = staging.outlasts(problem)
-        if keep and staging.command:
+        if keep and staging.command and not isinstance(problem, TooManyBadError):  # another option is needed
             problem.add_note(f"{RESUME}{staging.command}")
         raise
     finally:

@@ -28,6 +28,7 @@ def done_before(sources: Sources, staging: Staging, tell: Progress | None) -> di
     }
     if staging.has_work:
         staging.keep_only(kept.values())
+    staging.resumed = len(kept)
     for done in kept.values():
         if tell is not None:
             tell(Step(done.report.input_bytes, 0, done.report.rejected.total()))

@@ -231,4 +231,5 @@ def _run_report(
         advice=(*advice(config, tokenizer), *_validation_advice(written)),
         padding=layout.padding,
         dedup=config.dedup,
+        resumed=written.staging.resumed,
     )

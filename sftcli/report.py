@@ -170,9 +170,9 @@ class SplitReport:
         self.rejected += other.rejected
         self.notes += other.notes
         self.rejects += other.rejects
-        self.first_rejects = other.first_rejects | self.first_rejects
+        self.first_rejects = _both(self.first_rejects, other.first_rejects)
         self.warned += other.warned
-        self.first_warned = other.first_warned | self.first_warned
+        self.first_warned = _both(self.first_warned, other.first_warned)
         for reason, places in other.places_at.items():
             mine = self.places_at.setdefault(reason, [])
             mine.extend(places[: _KEPT_PLACES - len(mine)])
@@ -244,13 +244,19 @@ class SplitReport:
         }
 
 
+def _both(first: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
+    """All places by their reasons, in the order in which they were found."""
+    return {**first, **{reason: place for reason, place in other.items() if reason not in first}}
+
+
 @dataclass(frozen=True)
 class RunReport:
     """A finished run: its counts, where the output is, and how long it took.
 
     `splits` and `sources` say what is in each of them, where there are several (see manifest). `columns`
-    are the names of the columns, and `padding` is how rows are filled up. `advice` is what must be known to
-    have the rows trained as they are meant, also by the reader whose `profile` they are.
+    are the names of the columns, and `padding` is how rows are filled up. `resumed` splits were done by a run
+    that was stopped. `advice` is what must be known to have the rows trained as they are meant, also by the
+    reader whose `profile` they are.
     """
 
     counts: SplitReport
@@ -274,3 +280,4 @@ class RunReport:
     advice: Sequence[str] = ()
     padding: Padding | None = None
     dedup: str = "none"
+    resumed: int = 0

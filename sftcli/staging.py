@@ -83,6 +83,7 @@ class Staging:
         self.has_work = self._begun = False
         self.command = ""
         self.warning: str | None = None
+        self.resumed = 0  # splits that an earlier run has done
         self._note: dict[str, Any] = {}
         self._was_there = unfinished_run(out) is not None
 
@@ -134,10 +135,11 @@ class Staging:
                 )
             return not different["options"] and bool(was.get("splits") == asked["splits"])
         if told:
+            command = before.get("command") or "the command that began it"
+            finish = f"Finish that one with: {command}\nOr begin" if different["options"] else "Begin"
             raise OutputError(
                 f"{self.out}: holds the unfinished work of another run: {told}. "
-                f"Finish that one with: {before.get('command') or 'the command that began it'}\n"
-                "Or begin anew with --no-resume, which throws its work away"
+                f"{finish} anew with --no-resume, which throws its work away"
             )
         return True
 

@@ -98,7 +98,7 @@ class Written:
             first = next(iter(total.first_rejects.values()))
             raise TooManyBadError(
                 f"{bad:,} of {total.records:,} records are bad, over --max-bad {most} (the first at "
-                f"{first}); nothing was written"
+                f"{first}); nothing was written. Mend the data, or allow more of them"
             )
 
     def refuse_nothing(self) -> None:

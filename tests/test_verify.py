@@ -226,6 +226,15 @@ def test_files_that_are_not_listed_are_warnings(talks: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["train-00001-of-00002.parquet", "data/x.arrow", "more.npy"])
+def test_rows_that_are_not_listed_are_errors(talks: Path, name: str) -> None:
+    """load_dataset reads `train-*.parquet`, whatever the manifest says."""
+    (talks / name).parent.mkdir(exist_ok=True)
+    shutil.copy(shard_of(talks), talks / name)
+    told = "is not listed in the manifest, and is read with the shards; move it elsewhere"
+    assert found_in(talks) == [(name, "V030", told)]
+
+
 def test_every_flipped_byte_is_found(whole: Path, tmp_path: Path) -> None:
     """At 100 random places, in every file; see also the next test."""
     out = Path(shutil.copytree(whole, tmp_path / "out"))

@@ -173,6 +173,29 @@ def test_the_command_line_takes_processes(sftcli_here: Here) -> None:
     )
 
 
+def test_bad_records_are_bounded_over_all_splits(sftcli_here: Here) -> None:
+    Path("bad.jsonl").write_bytes(
+        jsonl(RECORDS[0], {"prompt": "a"}, *RECORDS[:200], {}, {}, *RECORDS[200:], {"completion": "b"})
+    )
+    command = ("prepare", "bad.jsonl", "-t", "demo", "--template", "plain", "--split-size", "4kB", "--quiet")
+    refused = sftcli_here(*command, "-o", "out", "--on-error", "skip", "--max-bad", "3")
+    assert refused.code == 1
+    assert refused.err == (
+        "error: 4 of 405 records are bad, over --max-bad 3 (the first at bad.jsonl:2:1); nothing was "
+        "written. Mend the data, or allow more of them\n"
+    )
+    ended = sftcli_here(
+        *command[:-1], "-o", "out", "--on-error", "skip", "--max-bad", "1%", "--num-proc", "2"
+    )
+    assert (ended.code, ended.err) == (0, "")
+    assert "  resumed    6 splits had been done before\n" in ended.out
+    make("fresh", "bad.jsonl", template="plain", split_size="4kB", on_error="skip", max_bad="1%")
+    assert tree(Path("out")) == tree(Path("fresh"))
+    assert sftcli_here(*command, "-o", "more", "--max-bad", "3").err.endswith(
+        "leaves out none; add --on-error skip or --on-error quarantine\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)]
 )

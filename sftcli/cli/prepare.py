@@ -80,13 +80,19 @@ def prepare(
     sftcli prepare 'data/*.jsonl.gz' --config configs/alpaca.yaml -o out
     """
     from sftcli.config import inputs_of, load_config
-    from sftcli.errors import BadRecordsError
+    from sftcli.errors import BadRecordsError, UsageError
     from sftcli.fastload import warm_up
     from sftcli.workers.count import open_pool
 
     for name in ("select", "ignore"):
         flags[name] = split_list(flags[name], f"--{name}")
+    max_bad = flags["max_bad"]
     loaded = load_config(config, {"inputs": list(inputs), **write_flags(config_flags(flags))})
+    if max_bad is not None and loaded.on_error == "fail":
+        raise UsageError(
+            f"--max-bad {max_bad}: is how many bad records may be left out, and --on-error fail leaves out "
+            "none; add --on-error skip or --on-error quarantine"
+        )
     with open_pool(loaded) as pool:
         if pool is None and loaded.encoder != "tokenizers":
             warm_up(loaded.tokenizer, inputs_of(loaded))  # beside the imports that follow

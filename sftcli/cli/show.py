@@ -129,7 +129,9 @@ def bad_records(problem: BadRecordsError) -> None:
         )
     click.echo(labelled("error", "red", f"{count}; nothing was written. {mend}"), err=True)
     if getattr(problem, "__notes__", None) and problem.other_format is None:
-        text = "What is done of the other splits is kept: with one of these two the run goes on from there."
+        text = (
+            "What is done of the other splits is kept: with one of these two options the run goes on there."
+        )
         click.echo(hung(text, 0, sys.stderr), err=True)
 
 
@@ -171,6 +173,7 @@ def summary(run: RunReport) -> list[str]:
         *_findings(counts),
         *_duplicates(run),
         *([_line("blank", _count(counts.blank, "line"))] if counts.blank else []),
+        *([_line("resumed", f"{_count(run.resumed, 'split')} had been done before")] if run.resumed else []),
         _line("tokens", f"{counts.tokens:,}, of which {counts.trained_tokens:,} trained ({share:.1%})"),
         *_truncated(counts),
         *_packing(counts),

@@ -214,4 +214,11 @@ RULES: tuple[Rule, ...] = (
         "length 3 of input_ids [5, 9]",
         _BUG,
     ),
+    _rule(
+        "V030",
+        "stray_shard",
+        "The folder holds rows that the manifest does not list, and that are read with the others.",
+        "train-00001-of-00002.parquet lies beside train-00000-of-00001.parquet",
+        "Move it elsewhere: `load_dataset` takes every file whose name fits, and trains on it.",
+    ),
 )

@@ -34,6 +34,9 @@ def check_file(folder: Path, name: str, facts: FileFacts) -> Finding | None:
     return None
 
 
+_SHARDS = (".parquet", ".arrow", ".npy")
+
+
 def check_strays(folder: Path, facts: Facts) -> Iterator[Finding]:
     """Files that the manifest does not list."""
     if (folder / STAGING).exists():
@@ -51,8 +54,15 @@ def check_strays(folder: Path, facts: Facts) -> Iterator[Finding]:
             path = Path(root, name)
             inside = path.relative_to(folder).as_posix()
             if inside not in listed and not (name in links and _holds(inside, listed)):
-                message = "is not listed in the manifest, and some readers take every file; move it elsewhere"
-                yield Finding("V019", message, str(path))
+                yield _stray(path)
+
+
+def _stray(path: Path) -> Finding:
+    if path.suffix in _SHARDS:
+        message = "is not listed in the manifest, and is read with the shards; move it elsewhere"
+        return Finding("V030", message, str(path))
+    message = "is not listed in the manifest, and some readers take every file; move it elsewhere"
+    return Finding("V019", message, str(path))
 
 
 def _holds(inside: str, listed: Iterable[str]) -> bool:
