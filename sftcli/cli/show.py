@@ -129,9 +129,7 @@ def bad_records(problem: BadRecordsError) -> None:
         )
     click.echo(labelled("error", "red", f"{count}; nothing was written. {mend}"), err=True)
     if getattr(problem, "__notes__", None) and problem.other_format is None:
-        text = (
-            "What is done of the other splits is kept: with one of these two options the run goes on there."
-        )
+        text = "What is done of the other splits is kept: with one of these two options the run goes on."
         click.echo(hung(text, 0, sys.stderr), err=True)
 
 
