@@ -129,7 +129,7 @@ def compete(race: Race, tokenizer: Path, runs: int, folder: Path) -> None:
     The last run's outputs stay in `folder`. Round 0 is not timed: it takes the first records only,
     fills the file cache, compiles modules, and finds a wrong command before minutes have gone by.
     """
-    first_records = Corpus(folder / "first-records.jsonl")
+    first_records = Corpus(folder / "first-records.jsonl", folder)
     first_records.plain.write_bytes(b"".join(islice(race.corpus.lines(), WARM_UP)))
     (folder / "outputs").mkdir()
     for number in range(runs + 1):

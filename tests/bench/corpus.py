@@ -32,9 +32,10 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 @dataclass(frozen=True)
 class Corpus:
-    """One input in the forms in which it is given; those of its own are made once and then kept."""
+    """One input in the forms in which it is given; the others are made once and then kept in `folder`."""
 
     plain: Path
+    folder: Path | None = None  # None: with what other runs keep
 
     @property
     def name(self) -> str:
@@ -46,7 +47,7 @@ class Corpus:
 
     @cached_property
     def gz(self) -> Path:
-        path = kept(self.plain, ".jsonl.gz")
+        path = kept(self.plain, ".jsonl.gz", self.folder)
         if is_older(path, self.plain):
             with unfinished(path) as part, self.plain.open("rb") as file, gzip.open(part, "wb", 6) as packed:
                 shutil.copyfileobj(file, packed, 1 << 20)
@@ -60,7 +61,7 @@ class Corpus:
     @cached_property
     def sample(self) -> Path:
         """Every `step`-th record: as long and as varied as all of them."""
-        path = kept(self.plain, "-sample.jsonl")
+        path = kept(self.plain, "-sample.jsonl", self.folder)
         if is_older(path, self.plain):
             with unfinished(path) as part, part.open("wb") as file:
                 file.writelines(islice(self.lines(), 0, None, self.step))
@@ -100,10 +101,10 @@ def unfinished(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def kept(source: Path, ending: str) -> Path:
+def kept(source: Path, ending: str, folder: Path | None = None) -> Path:
     """Where what is made of a file is kept: one place for each file and ending."""
     digest = hashlib.sha256(str(source.resolve()).encode()).hexdigest()[:8]
-    return kept_folder() / f"{source.stem[:40]}-{digest}{ending}"
+    return (folder or kept_folder()) / f"{source.stem[:80]}-{digest}{ending}"
 
 
 def kept_folder() -> Path:
