@@ -15,6 +15,7 @@ from sftcli.errors import ConfigError, EnvironmentFault, UsageError
 
 STDIN = "-"
 SPLIT_SIZE = 128 << 20
+_UNPACKED = 4  # bytes of text for each compressed one, more often too few than too many
 _UNITS = {"": 1, "B": 1, **{f"{unit}B": 1000**n for n, unit in enumerate("kMGT", 1)}}
 _UNITS |= {f"{unit}iB": 1 << 10 * n for n, unit in enumerate("KMGT", 1)}
 _COMPRESSIONS = {".gz": "gz", ".bz2": "bz2", ".xz": "xz", ".zst": "zst"}
@@ -53,8 +54,12 @@ def bytes_of(written: int | str) -> int:
 
 
 def size_of(files: Iterable[str]) -> int:
-    """The bytes of all files together; of pipes nobody knows."""
-    return sum(os.stat(file).st_size for file in files if file != STDIN)
+    """About how many bytes of text are in all files together; of pipes nobody knows."""
+    return sum(os.stat(file).st_size * _swells(file) for file in files if file != STDIN)
+
+
+def _swells(file: str) -> int:
+    return _UNPACKED if os.path.splitext(file.lower())[1] in _COMPRESSIONS else 1
 
 
 def plan_splits(inputs: Sequence[str], split_size: int = SPLIT_SIZE) -> list[Split]:

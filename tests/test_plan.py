@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sftcli.errors import EnvironmentFault, UsageError
-from sftcli.plan import Split, plan_splits
+from sftcli.errors import ConfigError, EnvironmentFault, UsageError
+from sftcli.plan import Split, bytes_of, plan_splits, size_of
 
 
 @pytest.fixture(autouse=True)
@@ -185,3 +185,22 @@ def test_a_link_to_nothing_says_where_it_leads(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         plan_splits([str(link)])
     assert str(caught.value) == f"{link}: a link to gone.jsonl, which does not exist"
+
+
+def test_compressed_files_hold_more_than_their_size() -> None:
+    files = [write("a.jsonl", b"x" * 10), write("b.jsonl.gz", b"x" * 10), write("c.JSONL.ZST", b"x")]
+    assert size_of([*files, "-"]) == 10 + 40 + 4
+
+
+@pytest.mark.parametrize(
+    ("written", "size"),
+    [(7, 7), ("7", 7), ("1.5kB", 1500), ("64 MiB", 64 << 20), ("2g", 2 * 10**9), ("1GiB", 1 << 30)],
+)
+def test_sizes(written: int | str, size: int) -> None:
+    assert bytes_of(written) == size
+
+
+@pytest.mark.parametrize("written", ["", "MB", "1XB", "-1", 0, "0.1B", "1e3", "½MB"])
+def test_what_is_no_size(written: int | str) -> None:
+    with pytest.raises(ConfigError, match="split_size: expected"):
+        bytes_of(written)
