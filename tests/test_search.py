@@ -18,7 +18,8 @@ from sftcli.runs import RunBuilder
 from sftcli.tokenizer import load_tokenizer
 
 Found = list[object]
-Step = tuple[str, str]  # "row" or "bounds", and what is added to the text that was asked of before
+# "row" or "bounds" (of as many texts as characters), and what is added to the text that was asked of before
+Step = tuple[str, str]
 
 
 def render(conversation: Conversation) -> Rendered:
@@ -63,9 +64,9 @@ def search(steps: Sequence[Step]) -> Asking[Found]:
     for kind, more in steps:
         text += more
         if kind == "bounds":
-            bounds = yield from bounds_of(text)
+            bounds = yield from bounds_of([text] * len(more))
             found.append(bounds)
-            text += str(bounds[-2])
+            text += str(bounds[0][-2])
         else:
             made = yield from row_of(talk(text))
             found.append(plain(made))
@@ -89,8 +90,8 @@ def alone(asking: Asking[Found], line: int, again: Again) -> Found:
     try:
         while True:
             asked = asking.send(answer)
-            if isinstance(asked, str):
-                [answer] = again.bounds([asked])
+            if not isinstance(asked, Conversation):
+                answer = [again.bounds([text])[0] for text in asked]
                 continue
             try:
                 rendered = render(asked)
@@ -118,22 +119,27 @@ def test_each_search_finds_what_it_finds_alone(steps: Mapping[int, list[Step]], 
     kinds = [kind for kind, _ in again.calls]
     assert max(kinds.count("row"), kinds.count("bounds")) <= rounds
     refused = sum(made is None for own in expected.values() for made in own)
-    assert sum(count for _, count in again.calls) == sum(map(len, steps.values())) - refused
+    asked = [len(more) if kind == "bounds" else 1 for own in steps.values() for kind, more in own]
+    assert sum(count for _, count in again.calls) == sum(asked) - refused
 
 
 def test_what_is_asked_at_once_is_encoded_at_once() -> None:
     again = Counted()
-    asked = {0: [("row", "one")], 1: [("row", "two!")], 2: [("bounds", "three")], 3: [("row", "four")] * 2}
+    asked = {0: [("row", "one")], 1: [("row", "two!")], 2: [("bounds", "six")], 3: [("row", "four")] * 2}
     found = side_by_side(
         {row: search(own) for row, own in asked.items()}, {n: n for n in asked}, render, again
     )
-    assert again.calls == [("bounds", 1), ("row", 2), ("row", 1)]
+    assert again.calls == [("bounds", 3), ("row", 2), ("row", 1)]
     assert found[1] == [None]
     assert [made[0] for made in found[3] if isinstance(made, tuple)] == ["fourok", "four4fourok"]
 
 
 def test_a_search_that_asks_nothing_has_its_result() -> None:
+    def of_no_texts() -> Asking[Found]:
+        return [*(yield from bounds_of([]))]
+
     again = Counted()
+    assert side_by_side({3: of_no_texts()}, {3: 7}, render, again) == {3: []}
     assert side_by_side({3: search([])}, {3: 7}, render, again) == {3: []}
     assert side_by_side({}, {}, render, again) == {}
     assert again.calls == []

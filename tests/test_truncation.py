@@ -1,10 +1,10 @@
 """Rows over --max-length: each policy in cases a person can read, and against slow and obvious versions."""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
-from itertools import accumulate, groupby, pairwise
+from itertools import accumulate, cycle, groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from conftest import Here, chat, make, manifest, spans, write
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sftcli.batch import TokenBatch
@@ -616,16 +616,7 @@ def test_turns_is_what_preparing_without_them_gives(said: list[str], template: s
 )
 def test_prompt_is_what_preparing_the_shorter_text_gives(said: list[str], template: str, side: str) -> None:
     """Texts cut by one token after another, in order; the first row that is short enough."""
-    record = turns(*zip(("user", "assistant") * 2, said, strict=False))
-    made = row(record, template=template)
-    last = max(index for index in range(1, len(said), 2))
-    shorter, messages = [made.whole], record["messages"]
-    asked = [index for index in range(last) if index % 2 == 0]
-    for index in asked if side == "left" else asked[::-1]:
-        for text in one_token_less(messages[index]["content"], side):
-            messages = [*messages]
-            messages[index] = {"role": "user", "content": text}
-            shorter.append(row({"messages": messages}, template=template).whole)
+    made, shorter = with_less_said(said, template, side)
     # Beside each other two texts may have a token less or more than by themselves: then the first that
     # fits is not the first of all that fit.
     assume(all(len(a.ids) >= len(b.ids) for a, b in pairwise(shorter)))
@@ -634,6 +625,67 @@ def test_prompt_is_what_preparing_the_shorter_text_gives(said: list[str], templa
         expected = next((batch for batch in shorter if len(batch.ids) <= length), None)
         assert as_pairs(fitted.batch) == (as_pairs(expected) if expected else [])
         assert list(fitted.dropped) == ([] if expected else ["too_long"])
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(texts, min_size=8, max_size=24),
+    st.sampled_from(("chatml", "llama3", "vicuna", "tokenizer")),
+    st.sampled_from(("left", "right")),
+    st.data(),
+)
+def test_prompt_of_many_turns_is_what_preparing_shorter_texts_gives(
+    said: list[str], template: str, side: str, data: st.DataObject
+) -> None:
+    made, shorter = with_less_said(said, template, side)
+    sizes = [len(batch.ids) for batch in shorter]
+    # Lengths that all rows have from one row on, and none before it.
+    lengths = [size for at, size in enumerate(sizes) if max(sizes[at:]) <= size < min(sizes[:at], default=0)]
+    for length in data.draw(st.lists(st.sampled_from([min(sizes) - 1, *lengths]), max_size=5, unique=True)):
+        fitted = at_length(made, length, "prompt", side=side)
+        expected = next((batch for batch in shorter if len(batch.ids) <= length), None)
+        assert as_pairs(fitted.batch) == (as_pairs(expected) if expected else [])
+        assert list(fitted.dropped) == ([] if expected else ["too_long"])
+
+
+def with_less_said(said: list[str], template: str, side: str) -> tuple[Row, list[TokenBatch]]:
+    """A row of turns, and the rows of these turns with one token less, with two less, ... in their prompt."""
+    messages = [
+        {"role": role, "content": text}
+        for role, text in zip(cycle(("user", "assistant")), said, strict=False)
+    ]
+    made = row({"messages": messages}, template=template)
+    shorter = [made.whole]
+    asked = range(0, len(said) // 2 * 2, 2)  # before the last answer
+    for index in asked if side == "left" else asked[::-1]:
+        for text in one_token_less(messages[index]["content"], side):
+            messages = [*messages]
+            messages[index] = {"role": "user", "content": text}
+            rendered = made.job.render(made.job.parse({"messages": messages}))
+            shorter.append(made.again.encode([rendered], [7]))
+    return made, shorter
+
+
+@pytest.mark.parametrize("how", ["prompt", "turns"])
+@pytest.mark.parametrize("pairs", [20, 200])
+def test_a_long_conversation_is_laid_out_a_few_times(pairs: int, how: str) -> None:
+    """However many turns must be cut: laid out for each of them, a row takes the square of its time."""
+    said = [pair for n in range(pairs) for pair in (("user", f"one two {n} " * 9), ("assistant", "ok"))]
+    made = row(turns(*said), template="chatml")
+    laid_out: list[int] = []
+
+    class Noted(Again):
+        def encode(self, rendered: Sequence[Rendered], lines: Sequence[int]) -> TokenBatch:
+            laid_out.append(len(rendered))
+            return super().encode(rendered, lines)
+
+    engine = _engine(id(demo()), demo())
+    noted = Noted(RunBuilder(demo(), engine), engine, made.again.conversation)
+    for share in (4, 3, 2):
+        length = len(made.whole.ids) // share
+        fitted = at_length(replace(made, again=noted), length, how)
+        assert length - 50 < len(fitted.batch.ids) <= length
+    assert len(laid_out) <= 3 * 8
 
 
 def one_token_less(text: str, side: str) -> list[str]:

@@ -4,8 +4,9 @@ A search asks one thing after another: what becomes of a conversation, or where 
 engine's call for one row costs many times what the row does, so what all searches ask is told at once.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeVar
 
 from sftcli.batch import TokenBatch
@@ -15,7 +16,9 @@ from sftcli.fit.again import Again
 from sftcli.rendered import Rendered
 
 Result = TypeVar("Result")
-Asking = Generator[Conversation | str, Any, Result]  # asks as it goes, through the two functions below
+Asking = Generator[
+    Conversation | Sequence[str], Any, Result
+]  # asks as it goes, through the two functions below
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +35,9 @@ def row_of(conversation: Conversation) -> Asking[Made | None]:
     return made
 
 
-def bounds_of(text: str) -> Asking[list[int]]:
-    """Where a text, which is not empty, can be cut (see Again.bounds)."""
-    bounds: list[int] = yield text
+def bounds_of(texts: Sequence[str]) -> Asking[list[list[int]]]:
+    """Where texts, none of which is empty, can be cut (see Again.bounds)."""
+    bounds: list[list[int]] = yield texts
     return bounds
 
 
@@ -48,17 +51,23 @@ def side_by_side(
     found: dict[int, Result] = {}
     answers: dict[int, Any] = dict.fromkeys(searches)
     while answers:
-        asked: dict[int, Conversation | str] = {}
+        asked: dict[int, Conversation | Sequence[str]] = {}
         for row, answer in answers.items():
             try:
                 asked[row] = searches[row].send(answer)
             except StopIteration as end:
                 found[row] = end.value
-        texts = {row: asks for row, asks in asked.items() if isinstance(asks, str)}
-        answers = dict(zip(texts, again.bounds([*texts.values()]), strict=True)) if texts else {}
-        whole = {row: asks for row, asks in asked.items() if not isinstance(asks, str)}
-        answers |= _made(whole, lines, render, again)
+        whole = {row: asks for row, asks in asked.items() if isinstance(asks, Conversation)}
+        texts = {row: asks for row, asks in asked.items() if not isinstance(asks, Conversation)}
+        answers = {**_bounds(texts, again), **_made(whole, lines, render, again)}
     return found
+
+
+def _bounds(texts: Mapping[int, Sequence[str]], again: Again) -> dict[int, list[list[int]]]:
+    """Where the texts of each search can be cut, by number."""
+    flat = [text for own in texts.values() for text in own]
+    bounds = iter(again.bounds(flat) if flat else ())
+    return {row: list(islice(bounds, len(own))) for row, own in texts.items()}
 
 
 def _made(

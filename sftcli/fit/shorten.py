@@ -4,16 +4,16 @@ How long a row gets is not foreseen but counted: every candidate is rendered and
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from itertools import accumulate
 from typing import Literal
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from sftcli.batch import TokenBatch, objects
+from sftcli.batch import TokenBatch, as_offsets, objects
 from sftcli.conversation import Conversation, Message
 from sftcli.fit.again import Again
 from sftcli.fit.search import Asking, Made, bounds_of, row_of, side_by_side
@@ -70,7 +70,8 @@ class Shortener:
     def _turns(self, row: TokenBatch, given: Conversation) -> Asking[Made | None]:
         sizes = _tokens_of_turns(row, len(given.messages))
         head, starts = _exchanges(given.messages, _last_trained(row))
-        lengths = [len(row.ids) - int(sizes[head:start].sum()) for start in starts]
+        before = as_offsets(sizes)
+        lengths = (len(row.ids) - before[starts] + before[head]).tolist()
 
         def without(count: int) -> Asking[Made | None]:
             messages = [*given.messages[:head], *given.messages[starts[count - 1] :]]
@@ -90,53 +91,81 @@ class Shortener:
         return _renumbered(made, head, starts[count - 1] - head) if made else None
 
     def _prompt(self, row: TokenBatch, given: Conversation, side: Side) -> Asking[Made | None]:
-        over = len(row.ids) - self.length
-        answer = _last_answer(row)
         if _fewest_tokens(row) > self.length:
             return None
-        places = _prompt_texts(given, self.layout, answer)
-        for place in places[::-1] if side == "right" else places:
-            text = _text_at(given, place)
-            cuts = _cuts(text, (yield from bounds_of(text)), side) if text else []
-            if len(cuts) < 2:
-                continue
-            made, over = yield from self._fewest(partial(_cut, given, place, cuts), len(cuts) - 1, over)
-            if made is not None:
-                return made
-            given = _with_text(given, place, text[cuts[-1]])
-        return None
+        places = [
+            place
+            for place in _prompt_texts(given, self.layout, _last_answer(row))
+            if _says_something(given, place)
+        ]
+        if side == "right":
+            places.reverse()
+        texts = [_text_at(given, place) for place in places]
+        bounds = yield from bounds_of(texts)
+        cuts = [_cuts(text, own, side) for text, own in zip(texts, bounds, strict=True)]
+        return (yield from self._fewest(_Cutting(given, places, cuts, side), len(row.ids) - self.length))
 
-    def _fewest(
-        self, cut: Callable[[int], Conversation], most: int, over: int
-    ) -> Asking[tuple[Made | None, int]]:
-        """The row with the fewest tokens cut that fits, of 1 to `most`; None where that many are too few.
+    def _fewest(self, cutting: "_Cutting", over: int) -> Asking[Made | None]:
+        """The row with the fewest tokens cut that fits; None where all that can be cut are too few.
 
-        `cut` gives the conversation without so many, and `over` is by how many tokens the whole one's
-        row is too long. Also by how many it still is without `most` of them.
+        `over` is by how many tokens the whole row is too long.
         """
+        most = len(cutting)
         low, high, found = 0, most + 1, None  # `low` are too few tokens cut, and `high` enough
-        guess, last = min(over, most), over
-        for step in range(most + 1):
-            made = yield from row_of(cut(guess))
+        guess = min(over, most)
+        for step in range(most):
+            made = yield from row_of(cutting.without(guess))
             excess = len(made.batch.ids) - self.length if made else over
             if excess <= 0:
                 high, found = guess, made
             else:
-                low, last = guess, excess
+                low = guess
             if high - low <= 1:
                 break
             guess += excess if step < _GUESSES else (low + high) // 2 - guess
             guess = min(max(guess, low + 1), high - 1)
-        return found, last
+        return found
 
 
-def _cuts(text: str, bounds: Sequence[int], side: Side) -> list[slice]:
-    """The text whole, without one token, without two, ... as long as it says something."""
+class _Cutting:
+    """A conversation without 0, 1, 2, ... tokens of its texts, which are cut one after the other.
+
+    `places` of P texts, in the order in which they are cut; `cuts`: where each is cut without none,
+    one, ... of its tokens. The next text is cut when the one before has lost all that it can lose.
+    """
+
+    def __init__(
+        self, given: Conversation, places: Sequence[Place], cuts: Sequence[Sequence[int]], side: Side
+    ) -> None:
+        self._given, self._places, self._cuts, self._side = given, places, cuts, side
+        self._ends = list(accumulate(len(own) - 1 for own in cuts))
+
+    def __len__(self) -> int:
+        """How many tokens can be cut."""
+        return self._ends[-1] if self._ends else 0
+
+    def without(self, count: int) -> Conversation:
+        """The conversation without `count` tokens, of 1 to all that can be cut."""
+        last = bisect_left(self._ends, count)  # the text of which not all need go
+        left = count - (self._ends[last - 1] if last else 0)
+        stops = [own[-1] for own in self._cuts[:last]] + [self._cuts[last][left]]
+        return _with_texts(
+            self._given,
+            {
+                place: _text_at(self._given, place)[
+                    slice(stop) if self._side == "right" else slice(stop, None)
+                ]
+                for place, stop in zip(self._places, stops, strict=False)
+            },
+        )
+
+
+def _cuts(text: str, bounds: Sequence[int], side: Side) -> Sequence[int]:
+    """Where a text that says something is cut to lose no token, one, two, ... as long as it still does."""
     if side == "right":
         white = len(text) - len(text.lstrip())
-        return [slice(stop) for stop in reversed(bounds[bisect_right(bounds, white) :])]
-    white = len(text.rstrip())
-    return [slice(start, None) for start in bounds[: bisect_left(bounds, white)]]
+        return bounds[bisect_right(bounds, white) :][::-1]
+    return bounds[: bisect_left(bounds, len(text.rstrip()))]
 
 
 def _exchanges(messages: Sequence[Message], last_trained: int) -> tuple[int, list[int]]:
@@ -174,16 +203,20 @@ def _text_at(given: Conversation, place: Place) -> str:
     return text
 
 
-def _cut(given: Conversation, place: Place, cuts: Sequence[slice], count: int) -> Conversation:
-    return _with_text(given, place, _text_at(given, place)[cuts[count]])
+def _says_something(given: Conversation, place: Place) -> bool:
+    text = _text_at(given, place)
+    return bool(text) and not text.isspace()
 
 
-def _with_text(given: Conversation, place: Place, text: str) -> Conversation:
-    if isinstance(place, str):
-        return msgspec.structs.replace(given, fields={**given.fields, place: text})
-    messages = list(given.messages)
-    messages[place] = msgspec.structs.replace(messages[place], content=text)
-    return msgspec.structs.replace(given, messages=messages)
+def _with_texts(given: Conversation, texts: Mapping[Place, str]) -> Conversation:
+    """The conversation with other texts at some places."""
+    messages, fields = list(given.messages), dict(given.fields)
+    for place, text in texts.items():
+        if isinstance(place, str):
+            fields[place] = text
+        else:
+            messages[place] = msgspec.structs.replace(messages[place], content=text)
+    return msgspec.structs.replace(given, messages=messages, fields=fields)
 
 
 def _fewest_tokens(row: TokenBatch) -> int:
