@@ -17,7 +17,6 @@ from sftcli.layout.pad import Padding
 from sftcli.pack import LeftOut, packed
 from sftcli.plan import Split
 from sftcli.progress import Progress, Step
-from sftcli.read import LineBlock, is_blank
 from sftcli.report import SplitReport
 from sftcli.rows import carried_of
 from sftcli.run import Run
@@ -151,10 +150,12 @@ def make_rows(
         writing.put(done.write, rows, weight=max(1, len(rows.ids) >> _TOKENS))
 
     bad, ahead = 0, _BLOCKS_AHEAD if watch is None else 0
-    blocks = run.blocks(split) if watch is None else watch.blocks(run.blocks(split))
+    blocks = run.blocks(split) if budget.records != 0 else iter(())
+    if watch is not None:
+        blocks = watch.blocks(blocks)
     with bulk_work() as collect, InOrder(ahead) as writing, InOrder(ahead) as encoding:
         for whole in blocks:
-            block = whole if budget.records is None else _head(whole, budget.records - report.records)
+            block = whole if budget.records is None else whole.up_to(budget.records - report.records)
             rows, lines = render_block(block, run, report, budget)
             judged = (run.rules is not None and run.rules.judges_rows) or run.job.fitter.needs_lines
             if rows and (judged or not (report.rejected and budget.fatal is not None)):
@@ -194,13 +195,3 @@ class _Encoded:
         count = self._tokens - self._taken
         self._taken += count
         return count
-
-
-def _head(block: LineBlock, records: int) -> LineBlock:
-    """The block up to its `records`-th line that is not blank."""
-    for index, raw in enumerate(block.lines):
-        if not is_blank(raw):
-            records -= 1
-        if records < 0:
-            return block.head(index)
-    return block

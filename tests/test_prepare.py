@@ -530,7 +530,7 @@ def test_limit_counts_records_over_all_inputs(tmp_path: Path) -> None:
     first, second = tmp_path / "a.jsonl", write(tmp_path / "b.jsonl", *TALKS)
     first.write_bytes(b"\n" + jsonl(TALKS[0]) + b"\n\n" + jsonl(TALKS[1]))
     for limit, expected, lines in [
-        (1, [0], 4),
+        (1, [0], 2),
         (2, [0, 1], 5),
         (4, [0, 1, 0, 1], 7),
         (9, [0, 1, 0, 1, 2], 8),
@@ -540,6 +540,25 @@ def test_limit_counts_records_over_all_inputs(tmp_path: Path) -> None:
         assert texts(out) == [TALK_TEXTS[index] for index in expected]
         check_sums(out, lines)
         assert len(manifest(out)["shards"]) == 2
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_no_line_is_read_behind_the_limit_however_the_input_is_split(tmp_path: Path, suffix: str) -> None:
+    record = jsonl({"prompt": "a", "completion": "b"})
+    data = b"\n" + record + b"\n\n" + record + b"\n \n" + record
+    paths = [tmp_path / f"{name}.jsonl{suffix}" for name in "ab"]
+    for path in paths:
+        path.write_bytes(gzip.compress(data) if suffix else data)
+    for limit, lines in ((1, 2), (2, 5), (3, 8), (4, 10), (6, 16), (7, 16)):
+        counts = []
+        for size in (10, 40, 60, 1_000):
+            out = tmp_path / f"{limit}-{size}"
+            make(out, *paths, limit=limit, split_size=size)
+            counts.append(manifest(out)["counts"])
+            read = min(limit, 6)
+            assert [counts[-1][name] for name in ("lines", "rows", "blank")] == [lines, read, lines - read]
+            assert datasets.load_dataset(str(out), split="train").num_rows == read
+        assert all(one == counts[0] for one in counts)
 
 
 def test_long_rows_are_dropped_with_their_places(tmp_path: Path) -> None:

@@ -139,6 +139,13 @@ def test_head_is_a_block_of_the_first_lines() -> None:
     assert LineBlock("f", 0, [b"a", b"bc"]).head(1).width == 2
 
 
+@given(st.lists(st.sampled_from([b"a", b"", b" \t", LINE_TOO_LONG]), min_size=1), st.integers(1, 9))
+def test_a_block_up_to_a_record(lines: list[bytes], records: int) -> None:
+    there = [index for index, line in enumerate(lines) if line.strip()][:records]
+    wanted = lines[: there[-1] + 1] if len(there) == records else lines
+    assert LineBlock("f", 0, lines).up_to(records).lines == wanted
+
+
 def test_lines_are_counted_only_when_asked_for() -> None:
     splits = plan_splits([write(b"1\n2\n3\n4\n")], 4)
     (block,) = read_blocks(splits[1])

@@ -289,6 +289,14 @@ def test_limit_counts_over_all_files(sftcli_here: Here) -> None:
     ]
 
 
+def test_lines_behind_the_limit_are_not_looked_at() -> None:
+    good = jsonl({"prompt": "a", "completion": "b"})
+    Path("a.jsonl").write_bytes(b"\n" + good + b"\n" + good)
+    for limit, message in ((1, "the line is blank"), (2, "the line is blank, as 1 more does")):
+        [one] = found("a.jsonl", options={"limit": limit}, select=["J023"])
+        assert (one.line, one.message) == (1, message)
+
+
 # Many splits and processes
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import NamedTuple
 
 from sftcli.read.source import lines_before
@@ -100,6 +101,12 @@ class LineBlock:
     def head(self, count: int) -> "LineBlock":
         """The first `count` lines as a block of their own."""
         return self.part(0, max(count, 0))
+
+    def up_to(self, records: int) -> "LineBlock":
+        """The lines up to the `records`-th one that is not blank, and no line behind it."""
+        there = (index for index, line in enumerate(self.lines) if not is_blank(line))
+        last = next(islice(there, records - 1, None), None)
+        return self if last is None else self.head(last + 1)
 
     def part(self, first: int, stop: int) -> "LineBlock":
         """Lines [first, stop) of this block as a block of their own."""

@@ -146,6 +146,6 @@ class _Task:
             left = self.limit or 0
             if not left:
                 return
-            there = [index for index, line in enumerate(block.lines) if not is_blank(line)]
-            self.limit = max(0, left - len(there))
-            yield block if len(there) <= left else block.head(there[left])
+            read = block.up_to(left)
+            self.limit = left - sum(not is_blank(line) for line in read.lines)
+            yield read
