@@ -28,6 +28,7 @@ from sftcli.plan import plan_splits
 from sftcli.prepared import facts_in
 from sftcli.tokenizer import load_tokenizer
 from sftcli.verify.again import check_all
+from sftcli.verify.sample import check_sample
 
 
 def records(*numbers: int) -> bytes:
@@ -440,7 +441,7 @@ def test_a_validation_row_stands_once(tmp_path: Path) -> None:
 
 @given(st.data())
 def test_nothing_is_lost(data: st.DataObject) -> None:
-    """M10 for every source and in all, whatever is asked for."""
+    """M10 for every source and in all, whatever is asked for; and every row made again is found."""
     from tempfile import TemporaryDirectory
 
     with TemporaryDirectory() as folder:
@@ -450,7 +451,8 @@ def test_nothing_is_lost(data: st.DataObject) -> None:
             rows = data.draw(st.lists(st.integers(0, 9), min_size=3, max_size=20))
             path = Path(folder) / f"{number}.jsonl"
             blank, bad = data.draw(st.booleans()), data.draw(st.booleans())
-            path.write_bytes(records(*rows) + b"\n" * blank + b'{"prompt": 1}\n' * bad)
+            lines = [b"\n" * blank, records(*rows), b"\n" * blank, b'{"prompt": 1}\n' * bad]
+            path.write_bytes(b"".join(lines))
             source: dict[str, Any] = {
                 "inputs": [str(path)],
                 "repeat": data.draw(st.sampled_from([1, 1.5, 2])),
@@ -483,6 +485,7 @@ def test_nothing_is_lost(data: st.DataObject) -> None:
             assert sum(parts) == counts["lines"]
         for name in ("lines", "blank", "examples"):
             assert sum(source[name] for source in facts["sources"]) == facts["counts"][name]
+        assert check_sample(out, facts_in(out), 1_000, 0)[1] == []
         assert sum(shard["rows"] for shard in facts["shards"]) == facts["counts"]["rows"]
         assert not list(check_all(out, facts_in(out)))
 
@@ -500,6 +503,22 @@ def test_the_limits_and_the_rejects_are_those_of_all_sources(tmp_path: Path) -> 
         (3, {"missing_field": 1}),
         (3, {"not_object": 1}),
     ]
+
+
+def test_no_line_is_read_behind_the_last_record_that_is_asked_for(tmp_path: Path) -> None:
+    """Neither in the file that holds it nor in those of its source that follow; the next source is read."""
+    for name, lines in {
+        "a": b"\n" + records(1, 2) + b"\n\n" + records(3),
+        "b": b"\n",
+        "c": records(4),
+    }.items():
+        (tmp_path / f"{name}.jsonl").write_bytes(lines)
+    files = [str(tmp_path / f"{name}.jsonl") for name in "abc"]
+    out = prepared(tmp_path, [{"inputs": files[:2], "max_records": 2}, {"inputs": files[2:]}])
+    assert numbers(out) == [1, 2, 4]
+    assert [(one["lines"], one["blank"]) for one in manifest(out)["sources"]] == [(3, 1), (1, 0)]
+    assert [shard["rows"] for shard in manifest(out)["shards"]] == [2, 0, 1]
+    assert check_sample(out, facts_in(out), 1_000, 0) == (3, [])
 
 
 def test_a_kept_field_is_of_one_type_in_all_sources(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from conftest import EXAMPLES, Here, chat, make, manifest, write
+from conftest import EXAMPLES, Here, chat, jsonl, make, manifest, write
 from test_verify import AGAIN, QA, found_in, put_rows, put_table, reseal, shard_of, table_of
 
 from sftcli.errors import OutputError, SftcliError
@@ -229,6 +229,64 @@ def test_equal_rows_and_lines_without_a_row_are_no_disorder(tmp_path: Path, monk
     assert len(rows) == 7
     put_rows(Path("out"), [*rows[3:], *rows[:3]])
     assert found_in(Path("out"), deep=10)
+
+
+def put_kept(out: Path, rows: list[dict[str, Any]], lines: int) -> None:
+    """Put rows in the place of those that were kept of so many lines."""
+    put_rows(out, rows)
+    reseal(out, lambda facts: facts["counts"].update(lines=lines))
+
+
+@pytest.mark.parametrize("dedup", ["exact", "prompt", "near"])
+def test_records_that_repeat_others_stand_for_them(dedup: str, tmp_path: Path, monkeypatch: Any) -> None:
+    """Their rows are found before their places; what is wrong of the others is not forgiven for it."""
+    monkeypatch.chdir(tmp_path)
+    out, talks = Path("out"), [chat(word, word.upper()) for word in "abcdefg"]
+    order = [0, 1, 0, 2, 2, 1, 3, 4, 0, 5, 6, 6]
+    make(out, write(Path("in.jsonl"), *(talks[at] for at in order)), template="chatml", dedup=dedup)
+    rows = table_of(out).to_pylist()
+    assert len(rows) == 7
+    for seed in range(20):
+        assert found_in(out, deep=1 + seed % 12, seed=seed) == []
+    put_kept(out, [rows[1], rows[0], *rows[2:]], 12)
+    assert [found.line for found in verify(["out"], Asked(deep=12), 100).kept] == [1]
+    put_kept(out, [*rows[:3], rows[4], rows[5], rows[6], rows[3]], 12)
+    assert {found.code for found in verify(["out"], Asked(deep=12), 100).kept} == {"V023"}
+    for row in rows[2:]:
+        row["input_ids"][0] += 1
+    put_kept(out, rows, 12)
+    # Lines 4 to 8 and 10 to 12 but for line 6 have other rows, and 5 records were left out.
+    assert [found.line for found in verify(["out"], Asked(deep=12), 100).kept] == [11, 12]
+
+
+def test_a_record_that_is_left_out_may_be_trained_otherwise(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    out, first = Path("out"), chat("a", "b", "c", "d")
+    second = json.loads(json.dumps(first))
+    second["messages"][1]["train"] = False
+    make(out, write(Path("in.jsonl"), first, second, first), template="chatml", dedup="prompt")
+    rows = table_of(out).to_pylist()
+    assert len(rows) == 1
+    assert found_in(out, deep=3) == []
+    at = next(at for at, label in enumerate(rows[0]["labels"]) if label != -100)
+    rows[0]["labels"][at] = -100
+    put_kept(out, rows, 3)
+    told = f"the row of this record, made again, has other labels in out; {AGAIN}"
+    assert [(one.line, one.message) for one in verify(["out"], Asked(deep=3), 10).kept] == [(1, told)]
+
+
+@pytest.mark.parametrize("split_size", [40, "1 GB"])
+def test_what_is_behind_the_limit_was_not_read(
+    split_size: int | str, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    out, records = Path("out"), [{"prompt": f"q{n}", "completion": f" a{n}"} for n in range(20)]
+    write(Path("a.jsonl"), *records)
+    Path("b.jsonl").write_bytes(b"\n\n" + jsonl(records[0]))
+    make(out, "a.jsonl", "b.jsonl", limit=7, split_size=split_size)
+    assert {name: manifest(out)["counts"][name] for name in ("lines", "blank")} == {"lines": 7, "blank": 0}
+    for deep in (3, 1_000, "all"):
+        assert found_in(out, deep=deep) == []
 
 
 def test_a_shuffled_folder_has_an_order_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,13 +18,14 @@ Keys = npt.NDArray[np.uint64]
 class Made:
     """A row made again, where its record stands, and what of it was found in the folder.
 
-    `record`: the number of its line among all lines, from 0. `rows`: the numbers of the rows that are
-    like it, in order; of packed rows those of documents.
+    `record`: the number of its line among all lines, from 0. `text`: all of it, before it is cut. `rows`:
+    the numbers of the rows that are like it, in order; of packed rows those of documents.
     """
 
     file: str
     line: int
     record: int
+    text: str
     ids: npt.NDArray[np.int32]
     labels: npt.NDArray[np.int32]
     found_ids: bool = False

@@ -18,10 +18,11 @@ from sftcli.findings.finding import Finding
 from sftcli.layout import aim
 from sftcli.prepared import Facts
 from sftcli.read import LineBlock
-from sftcli.report import LEFT_OUT, SplitReport
+from sftcli.report import SplitReport
 from sftcli.run import Run
 from sftcli.sources import Sources
 from sftcli.verify.again import cannot, config_of, versions
+from sftcli.verify.left_out import left_out, like_others, lines_read
 from sftcli.verify.made import Made, keys_of, look_in_stream, unpadded
 from sftcli.view.aligned import Lists
 from sftcli.view.layouts import layout_in
@@ -49,19 +50,28 @@ def check_sample(folder: Path, facts: Facts, count: int, seed: int) -> tuple[int
         else:
             _look(shard, made, first_row)
         first_row += int(shard.bounds[-1])
-    found = list(_left_out(report, facts))
-    # Of records that may be left out, it hangs on all others which they are; and a record may be cut
-    # where it went on in a row that was left out.
-    left_out = any(facts.counts.dropped.get(reason) for reason in LEFT_OUT)
-    left_out |= wrapped and bool(facts.counts.packing.get("untrained_rows"))
-    for row in made:
-        if not row.rows and (row.found_ids or not left_out):
-            what = "has other labels" if row.found_ids else "is not there"
-            message = f"the row of this record, made again, {what} in {folder}{versions(facts)}; {_AGAIN}"
-            found.append(Finding("V023", message, row.file, row.line))
+    found = [*_left_out(report, facts), *_not_there(folder, facts, made, sources)]
     if _is_in_order(facts):
         found += _elsewhere(folder, facts, made)
     return len(made), found
+
+
+def _not_there(folder: Path, facts: Facts, made: Sequence[Made], sources: Sources) -> Iterator[Finding]:
+    """Rows that are in no shard, or with other labels: more of them than there are records left out."""
+    others = like_others(sources, facts, [row for row in made if row.found_ids and not row.rows])
+    room = left_out(facts)
+    # Of records that were joined, one may be cut where it went on in a row that was left out.
+    cut = facts.config.get("packing") == "wrapped" and bool(facts.counts.packing.get("untrained_rows"))
+    for row in made:
+        if row.rows or row.record in others:
+            continue
+        if not row.found_ids:
+            room -= 1
+            if cut or room >= 0:
+                continue
+        what = "has other labels" if row.found_ids else "is not there"
+        message = f"the row of this record, made again, {what} in {folder}{versions(facts)}; {_AGAIN}"
+        yield Finding("V023", message, row.file, row.line)
 
 
 def _is_in_order(facts: Facts) -> bool:
@@ -75,8 +85,10 @@ def _is_in_order(facts: Facts) -> bool:
 def _elsewhere(folder: Path, facts: Facts, made: Sequence[Made]) -> Iterator[Finding]:
     """Rows that stand where their records' order does not put them.
 
-    Before a row stand as many as there are lines before its own, but for those without a row.
+    Before a row stand as many as there are lines before its own, but for those without a row. The row that
+    a record was left out for stands further before.
     """
+    room = left_out(facts)
     without = facts.counts.lines - facts.counts.rows
     before = -1
     for row in made:
@@ -84,6 +96,8 @@ def _elsewhere(folder: Path, facts: Facts, made: Sequence[Made]) -> Iterator[Fin
         after = next((number for number in there if number > before), None)
         if after is not None:
             before = after
+        elif row.rows and row.rows[0] < row.record and room > 0:
+            room -= 1
         elif row.rows:
             message = (
                 f"the row of this record is row {row.rows[0]} of {folder}, out of the order of its inputs"
@@ -110,9 +124,8 @@ def _make(sources: Sources, facts: Facts, count: int, seed: int) -> tuple[list[M
     chosen = np.array(sorted(random.Random(seed).sample(range(total), min(count, total))))  # noqa: S311
     made: list[Made] = []
     report = SplitReport()
-    lines = [source.lines for source in facts.sources] or [total]  # as many as were read of each
     before = 0
-    for source, most in zip(sources.all, lines, strict=False):
+    for source, most in zip(sources.all, lines_read(sources, facts), strict=False):
         inside = chosen[(chosen >= before) & (chosen < before + most)] - before
         made += _of_run(source.run, inside, before, report)
         before += most
@@ -157,7 +170,7 @@ def _rows(
         if len(batch):
             ids, labels = _as_written(batch, run.job.config)
             if (labels != IGNORE).any():
-                yield Made(line.file, line.first_line, before + index, ids, labels)
+                yield Made(line.file, line.first_line, before + index, rows[0].text, ids, labels)
 
 
 def _as_written(batch: TokenBatch, config: Config) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
