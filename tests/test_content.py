@@ -18,7 +18,7 @@ from sftcli.parse.failure import UNSEEN, is_blank
 from sftcli.validate import suspects
 from sftcli.validate.beside import all_strings
 from sftcli.validate.content import ContentRules
-from sftcli.validate.place import column_of_text
+from sftcli.validate.place import Places
 from sftcli.validate.settings import Settings
 from sftcli.validate.texts import Text
 from sftcli.validate.validate import validate
@@ -192,11 +192,23 @@ def test_columns_are_those_of_the_characters(record: dict[str, Any], packed: boo
     if packed:
         record = {"packed": json.dumps(record, ensure_ascii=ascii_only)}
     line = json.dumps(record, ensure_ascii=False)
+    places = Places(line)
     for text in all_strings(record):
         for at, char in enumerate(text.text):
-            there = line[column_of_text(line.encode(), text, at) - 1 :]
+            there = line[places.of(text, at) - 1 :]
             spelled = json.dumps(char, ensure_ascii=ascii_only)[1:-1] if text.inner is not None else char
             assert there.startswith(json.dumps(spelled, ensure_ascii=False)[1:-1])
+
+
+@given(st.dictionaries(st.sampled_from(["k", "l"]), VALUES, max_size=2), st.booleans(), st.data())
+def test_a_column_does_not_hang_on_what_was_asked_before(
+    record: dict[str, Any], ascii_only: bool, data: st.DataObject
+) -> None:
+    line = json.dumps(record, ensure_ascii=ascii_only)
+    asked = [(text, at) for text in all_strings(record) for at in (None, *range(len(text.text) + 2))]
+    places = Places(line)
+    for text, at in data.draw(st.lists(st.sampled_from(asked), max_size=20)) if asked else []:
+        assert places.of(text, at) == Places(line).of(text, at)
 
 
 # Beside each other

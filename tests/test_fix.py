@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sftcli.config import load_config
 from sftcli.errors import EnvironmentFault
 from sftcli.validate.fix import MENDED, fix
-from sftcli.validate.place import column_in
+from sftcli.validate.place import Places
 from sftcli.validate.settings import Settings
 from sftcli.validate.validate import validate
 from sftcli.whole_file import whole_file
@@ -88,7 +88,7 @@ def test_a_column_is_that_of_the_character(text: str, at: int, ascii_only: bool,
         )
 
     marked = line_of(text[:at] + "\x01" + text[at + 1 :]).index("\\u0001") + 1
-    assert column_in(line_of(text).encode(), ("segments", int(not first), "text"), at) == marked
+    assert Places(line_of(text)).column(("segments", int(not first), "text"), at) == marked
 
 
 BOM = b"\xef\xbb\xbf"
@@ -129,6 +129,17 @@ def test_what_is_mended_needs_no_more(lines: list[tuple[bytes, bytes]], last: by
     assert mended(made, *rules, record_format="prompt_completion") == made
     if not on:
         assert made == given
+
+
+def test_many_places_in_one_line_are_mended_at_once() -> None:
+    """It would not end if the line were gone through for each of them."""
+    before = [
+        part
+        for _ in range(30_000)
+        for part in ({"text": "Q: ", "label": False}, {"text": "A", "label": True})
+    ]
+    after = [{**part, "text": {"Q: ": "Q:", "A": " A"}[str(part["text"])]} for part in before]
+    assert mended(jsonl({"segments": before})) == jsonl({"segments": after})
 
 
 def test_only_lines_of_a_file_end_in_carriage_returns() -> None:

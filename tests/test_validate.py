@@ -34,7 +34,7 @@ from sftcli.validate import validate as whole_run
 from sftcli.validate.content import CONTROL_TEXTS, ContentRules
 from sftcli.validate.forked import in_order
 from sftcli.validate.overlap import OtherSet
-from sftcli.validate.place import column_in
+from sftcli.validate.place import Places
 from sftcli.validate.settings import Limit, Settings, load_settings, parse_limit
 from sftcli.validate.suspects import Suspects
 from sftcli.validate.texts import Text, texts_of
@@ -193,7 +193,7 @@ def test_the_column_is_that_of_the_character(text: str, at: int, ascii_only: boo
     text = text.encode(errors="ignore").decode()
     at = min(at, len(text))
     line = json.dumps({"a": [1, text]}, ensure_ascii=ascii_only)
-    column = column_in(line.encode(), ("a", 1), at)
+    column = Places(line).column(("a", 1), at)
     assert json.loads(f'"{line[11 : column - 1]}"') == text[:at]
 
 
@@ -810,6 +810,49 @@ def test_no_text_keeps_a_rule_busy(piece: str) -> None:
     for text in (piece * (900_000 // len(piece)), "-----BEGIN PRIVATE KEY-----" + piece * 300_000):
         flaws = list(rules.flaws(Text(text, ("text",), "answer")))
         assert all(0 <= flaw.at < len(text) for flaw in flaws)
+
+
+GITHUB = "ghp_1a2B3c4D5e6F7g8H9i0J1k2L3m4N5o6P7q8R "
+MANY = range(30_000)
+
+
+@pytest.mark.parametrize(
+    ("record", "code", "begins"),
+    [
+        ({"prompt": "a", "completion": GITHUB * len(MANY)}, "C015", "ghp_"),
+        ({"prompt": "a", "completion": ('\n"' + GITHUB) * len(MANY)}, "C015", "ghp_"),
+        ({"text": "a", "kept": {"list": [GITHUB for _ in MANY]}}, "C015", "ghp_"),
+        ({"text": "a", "keys": {f"k{n}": {GITHUB: n} for n in MANY}}, "C015", "ghp_"),
+        ({"text": "a", "packed": json.dumps(['"' + GITHUB for _ in MANY])}, "C015", "ghp_"),
+        (
+            {"messages": [{"role": role, "content": str(n)} for n in MANY for role in ("user", "assistant")]},
+            "C004",
+            r'(?<="assistant", "content": )',
+        ),
+        ({"segments": [{"text": "Ã©", "label": True} for _ in MANY]}, "C007", "Ã©"),
+        (
+            {"segments": [{"text": text, "label": text == "b"} for _ in MANY for text in ("a ", "b")]},
+            "C012",
+            '(?<=a) "',
+        ),
+    ],
+)
+def test_many_findings_in_one_record(record: dict[str, Any], code: str, begins: str) -> None:
+    """Each at its place. It would not end if the line were gone through for each of them."""
+    line = json.dumps(record, ensure_ascii=False)
+    Path("data.jsonl").write_bytes(line.encode() + b"\n")
+    expected = [(code, 1, match.start() + 1) for match in re.finditer(begins, line)]
+    assert places(found("data.jsonl", select=[code])) == expected[:1000]
+
+
+def test_many_fences_are_looked_at_once() -> None:
+    """Lines of tildes that nothing closes, each shorter than the one before, and then much code."""
+    rules = ContentRules({"open_fence"})
+    lines = "\n".join("~" * count for count in range(1500, 3, -1))
+    answer = lines + "\n```\n```" * 100_000
+    assert list(rules.flaws(Text(answer, ("text",), "answer"))) == []
+    [flaw] = rules.flaws(Text(answer + "\n````", ("text",), "answer"))
+    assert flaw.at == len(answer) + 1
 
 
 @pytest.mark.parametrize("format_", ["text", "github", "json", "jsonl", "junit", "sarif"])

@@ -16,9 +16,8 @@ from sftcli.fit.again import Again
 from sftcli.rendered import Rendered
 
 Result = TypeVar("Result")
-Asking = Generator[
-    Conversation | Sequence[str], Any, Result
-]  # asks as it goes, through the two functions below
+# Asks as it goes, through the two functions below.
+Asking = Generator[Conversation | Sequence[str], Any, Result]
 
 
 @dataclass(frozen=True, slots=True)

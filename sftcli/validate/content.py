@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -199,15 +199,30 @@ def _open_fence(text: Text) -> Iterator[Flaw]:
     if text.part != "answer":
         return
     fences = list(_FENCE.finditer(text.text))
+    longest = _longest_after(fences)
     at = 0
     while at < len(fences):
         opened = fences[at]
-        closed = next((later for later in range(at + 1, len(fences)) if _closes(opened, fences[later])), None)
-        if closed is None and (opened[1][0] == "`" or opened[2].strip()):
+        mark, size = opened[1][0], len(opened[1])
+        if longest[at].get(mark, 0) >= size:
+            at = next(later for later in range(at + 1, len(fences)) if _closes(opened, fences[later])) + 1
+        elif mark == "`" or opened[2].strip():
             yield Flaw("open_fence", opened.start(1), f"{opened[1]}{opened[2].strip()[:20]} is never closed")
             return
-        # Tildes alone that nothing closes are a line that is drawn below a title.
-        at = at + 1 if closed is None else closed + 1
+        else:
+            at += 1  # tildes alone that nothing closes are a line that is drawn below a title
+
+
+def _longest_after(fences: Sequence[re.Match[str]]) -> list[dict[str, int]]:
+    """For each fence how long the longest after it is that can close one, by its mark."""
+    found: list[dict[str, int]] = []
+    longest: dict[str, int] = {}
+    for fence in reversed(fences):
+        found.append(longest)
+        mark, size = fence[1][0], len(fence[1])
+        if not fence[2].strip() and size > longest.get(mark, 0):
+            longest = {**longest, mark: size}
+    return found[::-1]
 
 
 def _closes(opened: re.Match[str], other: re.Match[str]) -> bool:

@@ -3,7 +3,7 @@
 import os
 from bz2 import BZ2File
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from gzip import GzipFile
 from itertools import pairwise
@@ -12,14 +12,13 @@ from typing import Any, BinaryIO
 
 from sftcli.config import Config
 from sftcli.errors import FileError, UsageError
-from sftcli.parse import column_of
 from sftcli.parse.failure import Names
 from sftcli.plan import STDIN, plan_splits
 from sftcli.read import LINE_TOO_LONG, LineBlock, is_blank, read_blocks
 from sftcli.read.sniff import UTF8_BOM
 from sftcli.validate.formats import FileJudges, JudgeMaker
 from sftcli.validate.judge import Good
-from sftcli.validate.place import column_in, end_of_value
+from sftcli.validate.place import Places
 from sftcli.validate.tally import Limits, Tally
 from sftcli.validate.texts import texts_of
 from sftcli.whole_file import require_plain, whole_file
@@ -130,11 +129,10 @@ def _without_trailing_turns(
     kept = last - (len(turns) - len(good.record[key]))
     if kept < 0:
         return raw
-    text = raw.decode()
-    end = end_of_value(text, column_of(raw, (key, kept)) - 1)
-    stop = end_of_value(text, column_of(raw, (key, len(good.record[key]) - 1)) - 1)
+    places = Places(raw.decode())
+    end, stop = places.end((key, kept)), places.end((key, len(good.record[key]) - 1))
     mended["R016"] += 1
-    return (text[:end] + text[stop:]).encode()
+    return (places.line[:end] + places.line[stop:]).encode()
 
 
 def _with_space_moved(
@@ -143,21 +141,23 @@ def _with_space_moved(
     """The line with the white space between a prompt and its answer in the answer, as it is written."""
     if "C012" not in on:
         return raw
-    # From the end, so that places before it stay what they are.
-    texts = texts_of(good.record, record_format, names)
-    for prompt, answer in reversed(list(pairwise(texts))):
+    places = Places(raw.decode())
+    changes: list[tuple[int, int, str]] = []  # from where to where, and what stands there instead
+    for prompt, answer in pairwise(texts_of(good.record, record_format, names)):
         at = prompt.loose_end
         if at is None:
             continue
-        line = raw.decode()
-        start = column_in(raw, prompt.path, at) - 1
-        end = end_of_value(line, column_of(raw, prompt.path) - 1) - 1
-        begin = column_of(raw, answer.path)  # just after the quote
-        moved = line[start:end]
-        if begin < start:
-            line = line[:begin] + moved + line[begin:start] + line[end:]
-        else:
-            line = line[:start] + line[end:begin] + moved + line[begin:]
-        raw = line.encode()
+        start, end = places.column(prompt.path, at) - 1, places.end(prompt.path) - 1
+        begin = places.column(answer.path)  # just after the quote
+        changes += [(start, end, ""), (begin, begin, places.line[start:end])]
         mended["C012"] += 1
-    return raw
+    return _changed(places.line, changes).encode() if changes else raw
+
+
+def _changed(line: str, changes: Sequence[tuple[int, int, str]]) -> str:
+    """The line with what stands between places, of which none overlap, changed."""
+    parts, done = [], 0
+    for start, end, instead in sorted(changes):
+        parts += [line[done:start], instead]
+        done = end
+    return "".join([*parts, line[done:]])

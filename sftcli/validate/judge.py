@@ -13,7 +13,7 @@ from sftcli.read import LineBlock
 from sftcli.rules.catalogue import BY_NAME, RULES
 from sftcli.validate.beside import all_strings, beside_of
 from sftcli.validate.content import CHARACTERS, SECRET, ContentRules, Flaw, maybe_garbled
-from sftcli.validate.place import column_of_text
+from sftcli.validate.place import Places
 from sftcli.validate.suspects import Suspects
 from sftcli.validate.tally import Doubt, Limits, Tally
 from sftcli.validate.texts import Text, texts_of
@@ -127,20 +127,23 @@ class Judge:
         if groups & SECRET:
             # Whoever has the data has them, also where nothing is trained on them.
             looked_at += [(text, SECRET) for text in all_strings(record)]
+        places = Places(raw.decode())
         rules = self._content if len(tally.doubts) >= _MOST_DOUBTS else self._clear
         flaws += [(text, flaw) for text, some in looked_at for flaw in rules.flaws(text, some)]
         if rules is not self._content and groups & CHARACTERS:
-            tally.doubts += _doubts([text for text, some in looked_at if some & CHARACTERS], raw, line)
+            tally.doubts += _doubts([text for text, some in looked_at if some & CHARACTERS], places, line)
         for text, flaw in flaws:
             code = BY_NAME[flaw.name].code
-            column = column_of_text(raw, text, flaw.at) if tally.keeps(code) else None
+            column = places.of(text, flaw.at) if tally.keeps(code) else None
             tally.add(code, flaw.message, line, column)
 
     def _order_flaws(self, texts: Sequence[Text], messages: Sequence[Message]) -> Iterator[tuple[Text, Flaw]]:
         """What is wrong with how a record's texts follow each other."""
+        # Of equal answers the first one.
+        answers = {text.text: text for text in reversed(texts) if text.part == "answer"}
         for before, message in pairwise(messages):
             if message.role == "assistant" and before.role == "user" and before.content == message.content:
-                answer = next((t for t in texts if t.part == "answer" and t.text == message.content), None)
+                answer = answers.get(message.content)
                 if answer is not None:
                     yield answer, Flaw("answer_is_prompt", None, "the answer is the same text as the prompt")
         if messages and messages[-1].role == "user" and texts and texts[-1].part == "prompt":
@@ -152,11 +155,11 @@ class Judge:
                 yield text, Flaw("prompt_ends_in_space", at, f"the prompt ends in {text.text[at:][:8]!r}")
 
 
-def _doubts(texts: Iterable[Text], raw: bytes, line: int) -> Iterator[Doubt]:
+def _doubts(texts: Iterable[Text], places: Places, line: int) -> Iterator[Doubt]:
     for text in texts:
         if text.text.isascii():
             continue
-        words = [(word, column_of_text(raw, text, at)) for at, word in maybe_garbled(text.text)]
+        words = [(word, places.of(text, at)) for at, word in maybe_garbled(text.text)]
         if words:
             yield Doubt(line, tuple(words))
 
