@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import stat
+from collections import Counter
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -129,6 +131,31 @@ def test_what_is_mended_needs_no_more(lines: list[tuple[bytes, bytes]], last: by
     assert mended(made, *rules, record_format="prompt_completion") == made
     if not on:
         assert made == given
+
+
+@given(st.lists(st.tuples(LINES, BREAKS), max_size=9), LINES, st.sets(st.sampled_from(MENDED), min_size=1))
+def test_as_many_are_mended_as_are_found(lines: list[tuple[bytes, bytes]], last: bytes, on: set[str]) -> None:
+    given = b"".join(line + end for line, end in [(pair("a", "b").strip(), b"\n"), *lines]) + last
+    Path("data.jsonl").write_bytes(given)
+    config = load_config(None, {"inputs": ["data.jsonl"], "record_format": "prompt_completion"})
+    found = validate(config, Settings(select=sorted(on)), count_all=True).findings
+    counts = Counter(found.counts)
+    for one in found.kept:  # a finding about a file tells how many lines it is about
+        more = re.search(r", as (\d+) more do", one.message)
+        counts[one.code] += int(more[1]) if more else 0
+    assert fix(config, "mended.jsonl", frozenset(on)) == counts
+
+
+def test_carriage_returns_of_blank_lines_are_counted(sftcli_here: Here) -> None:
+    Path("data.jsonl").write_bytes(pair("a", "b").strip() + b"\r\n\r\n \r\n\n")
+    found = sftcli_here("validate", "data.jsonl").out
+    assert ":1:1: warning: J022 carriage_return: the line ends in a carriage return, as 2 more do" in found
+    assert ":2:1: warning: J023 blank_line: the line is blank, as 2 more do" in found
+    ended = sftcli_here("validate", "data.jsonl", "--fix", "-o", "mended.jsonl")
+    assert ended.err == (
+        "J022 carriage_return: 3 mended\nJ023 blank_line: 3 mended\n"
+        "6 mended in all; written to mended.jsonl\n"
+    )
 
 
 def test_many_places_in_one_line_are_mended_at_once() -> None:

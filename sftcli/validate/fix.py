@@ -99,6 +99,8 @@ def _mended(
             raise FileError(f"{place}: --fix: the line is too long to be copied; take it out first")
         if is_blank(given) and "J023" in on:
             mended["J023"] += 1
+            if block.had_return(index) and "J022" in on:
+                mended["J022"] += 1  # it goes with the line
             continue
         line, end = given, b"\n" if block.break_bytes else b""
         if block.had_return(index):
