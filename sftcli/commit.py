@@ -116,7 +116,9 @@ def commit(staging: Staging, manifest: Mapping[str, Any]) -> None:
         _sync_above(out)
         reach("commit.synced")
         if (out / MANIFEST).exists():
-            for name in (MANIFEST, *listed):
+            _move(MANIFEST, out, old)
+            _sync_all(out, old, [MANIFEST])  # what has a manifest is whole, in whatever order a disk writes
+            for name in listed:
                 _move(name, out, old)
             _sync_all(out, old, listed)
         reach("commit.old_moved")
@@ -178,8 +180,10 @@ def _undo(out: Path) -> None:
             if not (new / name).exists():
                 _move(name, out, new)
     if (old / MANIFEST).exists():
-        for name in _listed(old / MANIFEST):
+        listed = _listed(old / MANIFEST)
+        for name in listed:
             _move(name, old, out)
+        _sync_all(out, old, listed)
         _move(MANIFEST, old, out)
 
 

@@ -167,11 +167,13 @@ def _cuts(file: str, size: int, split_size: int) -> Iterator[int]:
     try:
         with open(file, "rb") as source:
             for number in range(1, count):
+                if size * number // count <= last:
+                    continue  # in a line that is longer than a split, and was read to its end already
                 source.seek(size * number // count - 1)
                 cut = _next_line(source)
                 if last < cut < size:
                     yield cut
-                    last = cut
+                last = cut
     except OSError as problem:
         raise EnvironmentFault(f"{file}: cannot be read: {_reason(problem)}") from None
 

@@ -9,13 +9,14 @@ from queue import SimpleQueue
 from typing import BinaryIO
 
 from sftcli.fastload import begin_loading
-from sftcli.workers.messages import Order, Warm, orders, receive
+from sftcli.workers.messages import NOT_FOR_WORKERS, Order, Warm, orders, receive
 
 
 def main() -> None:
     """Work for the process at the other end of standard input and output, until it is gone."""
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # a terminal tells all its processes; the first one ends this
+    for number in NOT_FOR_WORKERS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, NOT_FOR_WORKERS)
     gc.disable()
     pipe = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not come between the messages

@@ -1,5 +1,6 @@
 """What processes say to each other, as frames of MessagePack through pipes."""
 
+import signal
 import struct
 import traceback
 from typing import BinaryIO
@@ -9,6 +10,8 @@ import msgspec
 from sftcli import errors
 from sftcli.errors import EnvironmentFault, FileError, InternalError, SftcliError
 
+# A terminal tells all its processes, of which the first one ends the others.
+NOT_FOR_WORKERS = (signal.SIGINT, signal.SIGHUP)
 OUT_OF_MEMORY = 12  # the exit code of a process that could get no more
 _SIZE = struct.Struct("<Q")
 

@@ -7,6 +7,7 @@ end of its pipe, and a fresh one takes its place and its split.
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ from sftcli.errors import EnvironmentFault, SftcliError
 from sftcli.progress import NOTHING, Progress, Step
 from sftcli.workers.killers import Blame, Task
 from sftcli.workers.messages import (
+    NOT_FOR_WORKERS,
     Answer,
     At,
     Begin,
@@ -136,13 +138,17 @@ class Pool:
     def _start(self) -> _Process:
         share = str(max(1, cores() // self._count))
         environment = {**os.environ, SHARE: share, "RAYON_NUM_THREADS": share}
-        popen = subprocess.Popen(
-            [sys.executable, "-P", "-c", _START, json.dumps(sys.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-            bufsize=0,  # what was read of a message and is not asked for could not be waited for
-        )
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, NOT_FOR_WORKERS)  # it begins so, and ignores them
+        try:
+            popen = subprocess.Popen(
+                [sys.executable, "-P", "-c", _START, json.dumps(sys.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=environment,
+                bufsize=0,  # what was read of a message and is not asked for could not be waited for
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         process = _Process(popen)
         for order in self._first:
             process.unsent.put(order)
