@@ -141,7 +141,7 @@ def left(lines: int, **reasons: int) -> SplitReport:
     return SplitReport(
         lines=lines,
         dropped=Counter(reasons),
-        places={reason: [f"in.jsonl:{number}"] for number, reason in enumerate(reasons, 1)},
+        places_at={reason: [f"in.jsonl:{number}"] for number, reason in enumerate(reasons, 1)},
     )
 
 
