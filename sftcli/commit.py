@@ -176,9 +176,13 @@ def _undo(out: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)  # it did, or none had begun
         return
     if (new / MANIFEST).exists():
-        for name in _listed(new / MANIFEST):
+        listed = _listed(new / MANIFEST)
+        for name in listed:
             if not (new / name).exists():
                 _move(name, out, new)
+        for folder in sorted({folder for name in listed for folder in _folders_to(out, name)}, reverse=True):
+            if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+                folder.rmdir()  # made for a file that did not come
     if (old / MANIFEST).exists():
         listed = _listed(old / MANIFEST)
         for name in listed:
