@@ -142,6 +142,9 @@ def _run() -> int:
         if _debug():
             _put_traceback()
             return 4
+        if "can't start new thread" in str(problem):  # as Python says it where memory is short
+            _put_error("out of memory" + _safe(_how_to_go_on(problem)))
+            return 3
         click.echo(
             f"{click.style('bug in sftcli:', fg='red', bold=True)} {type(problem).__name__}: "
             f"{_safe(str(problem))}\nrun again with --debug for the traceback, and please report it",

@@ -42,7 +42,7 @@ class Blame:
 
     def after_death(self, task: Task, at: tuple[int, int] | None, how: int) -> Task:
         """What to do next. Raises EnvironmentFault, with the lines, where there is nothing left to do."""
-        if task.lines is not None and at is not None:
+        if at is not None and (task.lines is not None or (task.deaths and at[0] == at[1])):
             return self._without(task, at[0], how)
         if task.deaths == 0:
             return Task(task.number, task.deadly, deaths=1)

@@ -188,7 +188,7 @@ def test_a_worker_that_gets_no_memory(tmp_path: Path) -> None:
     file.write_bytes(records(30) + line.encode() + records(30))
     args = ["prepare", str(file), "-t", "demo", "--template", "plain", "--quiet", "--split-size", "1kB"]
     args += ["--num-proc", "2", "-o", str(out)]
-    limits = {resource.RLIMIT_AS: 1 << 30}
+    limits = {resource.RLIMIT_AS: 2 << 30}  # of addresses, of which each thread takes some
     ended = run(args, limits=limits)
     assert ended.code == 3
     told = re.escape(f"error: {file}:31: the processes that read this record were ")
