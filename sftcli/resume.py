@@ -26,7 +26,10 @@ _OF_BAD_RECORDS = ("on_error", "max_bad")
 
 
 def asked_of(sources: "Sources") -> dict[str, Any]:
-    """All that decides what the splits of a run come to."""
+    """All that decides what the splits of a run come to.
+
+    Raises EnvironmentFault for an input that changes already.
+    """
     config = {
         key: value for key, value in written_config(sources.config).items() if key not in _OF_BAD_RECORDS
     }
@@ -36,9 +39,19 @@ def asked_of(sources: "Sources") -> dict[str, Any]:
         "config": config,
         "tokenizer": _digest(sources.tokenizer.saved_files()),
         "templates": {source.name: _template(source.run.job) for source in sources.all},
-        "inputs": input_states(sources),
+        "inputs": _inputs_as_planned(sources),
         "splits": len(sources.splits),
     }
+
+
+def _inputs_as_planned(sources: "Sources") -> dict[str, dict[str, int] | None]:
+    """The states of the inputs. Raises EnvironmentFault for one that grew since its splits were planned."""
+    states = input_states(sources)
+    ends = {split.file: split.end for split in sources.splits}
+    for file, state in states.items():
+        if state is not None and ends[file] not in (None, state["bytes"]):
+            raise EnvironmentFault(changed(file))
+    return states
 
 
 def input_states(sources: "Sources") -> dict[str, dict[str, int] | None]:

@@ -11,6 +11,11 @@ from typing import Any
 import pytest
 from conftest import Ended, Here, manifest, run_sftcli, tree, write
 
+from sftcli.config import load_config
+from sftcli.errors import EnvironmentFault
+from sftcli.resume import asked_of
+from sftcli.sources import Sources
+
 RECORDS = [{"prompt": f"What is {n} + {n % 7}?", "completion": f"{n + n % 7}."} for n in range(60)]
 OUT, STAGING = Path("out"), Path("out/.staging")
 COMMON = ("-t", "demo", "--template", "plain", "--quiet")
@@ -121,6 +126,15 @@ def test_an_input_that_changed_during_the_run_is_read_again_by_the_next(
     write(Path("a.jsonl"), *RECORDS[:5])
     ended = sftcli_here(*MAKE)
     assert (ended.code, "the input a.jsonl has changed" in ended.err) == (2, True)
+
+
+def test_an_input_that_grows_between_its_plan_and_the_run_is_noticed() -> None:
+    sources = Sources(load_config(None, {"inputs": ["a.jsonl"], "tokenizer": "demo", "template": "plain"}))
+    assert asked_of(sources)["splits"] == 1
+    with Path("a.jsonl").open("ab") as file:
+        file.write(b"{}\n")
+    with pytest.raises(EnvironmentFault, match=r"a\.jsonl: changed while it was read; nothing was written"):
+        asked_of(sources)
 
 
 # What is refused

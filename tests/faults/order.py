@@ -1,8 +1,10 @@
 """In which order a run moves files and brings them to the disk, as strace sees it."""
 
+import random
 import re
 import shutil
 import tempfile
+from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -52,3 +54,52 @@ def _below(path: str, out: Path) -> str:
     if path == str(out):
         return "OUT"
     return path.removeprefix(f"{out}/") if path.startswith(f"{out}/") else "above"
+
+
+def broken(found: Sequence[str], old: Collection[str], new: Collection[str]) -> list[str]:
+    """What a disk could keep of these steps that is no dataset and says it is; empty where all is well.
+
+    The worst disk that there is: at any moment the power goes, and of all moves into folders that were not
+    synced since, any may have been kept and any lost; of a file that was not synced, nothing. `old` and `new`
+    are the files of the datasets, their manifests among them.
+    """
+    problems, chance = set(), random.Random(5)
+    for end in range(len(found) + 1):
+        moves, synced = _kept(found[:end])
+        for _ in range(60):
+            there = {source for source, is_kept in moves.items() if is_kept or chance.random() < 0.5}
+            problems |= set(_problems(there, synced, old, new, is_over=end == len(found)))
+    return sorted(problems)
+
+
+def _kept(found: Sequence[str]) -> tuple[dict[str, bool], set[str]]:
+    """Of each file that was moved whether it is kept there for sure; and the files that were synced."""
+    moves: dict[str, str | None] = {}
+    synced = set()
+    for step in found:
+        verb, _, rest = step.partition(" ")
+        if verb == "sync":
+            synced.add(rest)
+            moves = {source: None if folder == rest else folder for source, folder in moves.items()}
+        else:
+            source, _, target = rest.partition(" -> ")
+            moves[source] = target.rpartition("/")[0] or "OUT"
+    return {source: folder is None for source, folder in moves.items()}, synced
+
+
+def _problems(
+    there: Collection[str], synced: Collection[str], old: Collection[str], new: Collection[str], is_over: bool
+) -> Iterator[str]:
+    """`there` are the moves that the disk kept, by where the files came from."""
+    staged = {name: f".staging/new/{name}" for name in new}
+    placed = {name for name, source in staged.items() if source in there}
+    if is_over and "manifest.json" not in placed:
+        yield "the run is over, and its manifest is gone"
+    if "manifest.json" in placed:
+        yield from (f"new {name} is gone" for name in new if name not in placed)
+        yield from (f"new {name} is not what was written" for name in new if staged[name] not in synced)
+    elif "manifest.json" not in there:
+        yield from (f"old {name} is gone" for name in old if name in there)
+    yield from (
+        f"{name} of the old dataset is replaced" for name in placed if name in old and name not in there
+    )

@@ -224,3 +224,16 @@ def test_the_order_of_what_reaches_the_disk(small: Job, tmp_path: Path) -> None:
         f"move {staged}/manifest.json -> manifest.json",
         "sync OUT",
     ]
+    # Whatever the disk makes of it, no manifest outlasts one of its files; and no sync less would do.
+    both = ["manifest.json", *old], ["manifest.json", *new]
+    assert order.broken(steps, *both) == []
+    needed = [
+        step
+        for number, step in enumerate(steps)
+        if step.startswith("sync ") and order.broken([*steps[:number], *steps[number + 1 :]], *both)
+    ]
+    assert needed == [
+        *sorted(f"sync {staged}/{name}" for name in small.wanted),
+        *(f"sync {kept}", f"sync {kept}", f"sync {kept}/tokenizer"),
+        *("sync OUT", "sync tokenizer", "sync OUT"),
+    ]
