@@ -45,12 +45,16 @@ _MOST_IN_VAIN = 3  # processes in a row that end before they have begun
 
 @dataclass(eq=False)
 class _Process:
-    """Another process: what it was told and has not read, the task it has, and where in it it is."""
+    """Another process: what it was told and has not read, the task it has, and where in it it is.
+
+    `first` is the task that it begins with, where it takes the place of a process that was killed over it.
+    """
 
     popen: "subprocess.Popen[bytes]"
     unsent: "SimpleQueue[Order | None]" = field(default_factory=SimpleQueue)
     sender: threading.Thread | None = None
     is_ready: bool = False
+    first: Task | None = None
     task: Task | None = None
     at: tuple[int, int] | None = None
     went: Step = NOTHING
@@ -112,8 +116,9 @@ class Pool:
 
     def _hand_out(self, waiting: list[Task]) -> None:
         for process in self._processes:
-            if waiting and process.is_ready and process.task is None:
-                process.task, process.at, process.went = waiting.pop(), None, NOTHING
+            if process.is_ready and process.task is None and (process.first or waiting):
+                process.task, process.first = process.first or waiting.pop(), None
+                process.at, process.went = None, NOTHING
                 process.unsent.put(process.task.order)
 
     def _heard(self) -> list[_Process]:
@@ -122,7 +127,7 @@ class Pool:
     def _bury(self, process: _Process, blame: Blame, waiting: list[Task], tell: Progress | None) -> None:
         """Put a fresh process in the place of one that is dead. What that had done of its split is undone."""
         self._end(process)
-        how = process.popen.returncode
+        how, first = process.popen.returncode, process.first
         if process.task is None:
             self._in_vain += 1
             if self._in_vain >= _MOST_IN_VAIN:
@@ -130,10 +135,11 @@ class Pool:
                     f"worker processes end before they have begun (exit code {how}); run with --num-proc 1"
                 )
         else:
-            waiting.append(blame.after_death(process.task, process.at, how))
+            first = blame.after_death(process.task, process.at, how)
             if tell is not None:
                 tell(Step(*(-done for done in process.went)))
         self._processes.append(self._start())
+        self._processes[-1].first = first
 
     def _start(self) -> _Process:
         share = str(max(1, cores() // self._count))
